@@ -1,0 +1,60 @@
+# Two commands do all set-up: `make demo` and `make test`. `make check` is what every commit passes.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# One thread per process: the tests run side by side.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PYTEST_WORKERS ?= 4
+
+.PHONY: help setup demo test check lint format peers demo-bundle bench lock clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/.installed ## virtual environment with everything, from the hashed lock file
+
+$(VENV)/.installed: requirements-dev.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "the venv module is missing: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing the locked packages (torch with its CUDA libraries is about 5 GB; a few minutes)"
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## the main job end to end on a phantom patient; results in demo-output/
+	$(BIN)/spinenode demo --out demo-output
+
+test: setup peers ## all tests, with real peers where they can be installed
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -rs
+
+lint: setup ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test ## everything a commit must pass
+
+format: setup ## rewrite the files in the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+peers: ## Debian packages of the real peers that the system tests talk to
+	@sh tests/system/install_peers.sh
+
+demo-bundle: setup ## train the demo bundle again on the phantom and measure it (about an hour on 4 cores)
+	$(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
+
+bench: setup ## benchmarks: ratios measured side by side in one run
+	$(BIN)/python -m bench
+
+lock: setup ## hashed lock files from setup.cfg
+	$(BIN)/uv pip compile setup.cfg --extra postgresql --python-version 3.11 --generate-hashes --no-header --quiet \
+	  -o requirements.lock
+	$(BIN)/uv pip compile setup.cfg --extra dev --python-version 3.11 --generate-hashes --no-header --quiet \
+	  -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what the commands above made (the virtual environment stays)
+	rm -rf demo-output build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

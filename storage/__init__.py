@@ -1,0 +1,1 @@
+"""What the node remembers: database rows and files. Knows no network and no meaning of pixels."""
