@@ -71,17 +71,17 @@ class GroupingSettings(Part):
     """When instances belong to one case, and when the case is complete."""
 
     group_by: Literal["patient", "study"] = "patient"
-    quiet_s: Seconds = Field(30.0, description="no new instance for so long: complete when no slice is missing")
-    gap_wait_s: Seconds = Field(120.0, description="quiet time when slice positions show a gap")
+    quiet_s: Seconds = Field(default=30.0, description="no new instance for so long: complete when no slice is missing")
+    gap_wait_s: Seconds = Field(default=120.0, description="quiet time when slice positions show a gap")
     expected_instances: int | None = Field(
-        None, ge=1, description="instances of a case that make it complete at once, where a site knows it"
+        default=None, ge=1, description="instances of a case that make it complete at once, where a site knows it"
     )
 
 
 class WorkerSettings(Part):
-    bundle: Path | None = Field(None, description="folder of the bundle; none: the demo bundle of the package")
+    bundle: Path | None = Field(default=None, description="folder of the bundle; none: the demo bundle of the package")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(None, ge=1, description="threads of the networks on the CPU; none: all cores")
+    threads: int | None = Field(default=None, ge=1, description="threads of the networks on the CPU; none: all cores")
     lease_s: Seconds = 60.0
     maximum_attempts: Annotated[int, Field(ge=1)] = 3
     retry_base_s: Seconds = 5.0
@@ -101,7 +101,7 @@ class SenderSettings(Part):
 class StorageSettings(Part):
     data_dir: Path = Path("spinenode-data")
     database_url: SecretStr | None = Field(
-        None, description="e.g. postgresql+psycopg://...; none: SQLite inside data_dir"
+        default=None, description="e.g. postgresql+psycopg://...; none: SQLite inside data_dir"
     )
 
     def url(self) -> str:
@@ -114,7 +114,7 @@ class ReportSettings(Part):
     series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
     overlays: bool = True
     summary_picture: bool = True
-    institution_note: str = Field("", max_length=200, description="one line of the site added to each report")
+    institution_note: str = Field(default="", max_length=200, description="one line of the site added to each report")
 
 
 class DestinationSettings(Part):
@@ -131,7 +131,7 @@ class RouteSettings(Part):
     """Which senders' images go to which pipeline and destinations. The first matching route is taken."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-    callers: tuple[str, ...] = Field(("*",), min_length=1, description='calling AE titles, "*" for all')
+    callers: tuple[str, ...] = Field(default=("*",), min_length=1, description='calling AE titles, "*" for all')
     pipeline: Literal["wff", "none"] = "wff"
     results_to: tuple[str, ...] = ()
     forward_originals_to: tuple[str, ...] = ()
