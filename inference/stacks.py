@@ -1,0 +1,163 @@
+"""From the images of one series to stacks: images of one orientation and size, each position once."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from inference.findings import ImageReference
+from inference.heads import FrameHead, InstanceHead, Vector
+from inference.plane import dot, has_geometry, is_parallel, normal, slice_gaps_mm
+
+STATION_MM: Final = 10.0  # images of one stack start at the same place in their plane; stations differ by centimetres
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceHead:
+    """One image of a stack and where it lies. mm, LPS."""
+
+    image: ImageReference
+    file: Path
+    position_mm: Vector  # centre of the first pixel (PS3.3 C.7.6.2.1.1)
+    orientation: tuple[float, ...]  # 6 direction cosines: along a row, then along a column
+    pixel_spacing_mm: tuple[float, float]  # between rows, between columns
+    rows: int
+    columns: int
+    window: tuple[float, float] | None  # centre, width in modality values; None when absent or multi-valued
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackImage:
+    """A slice with the attributes that tell stacks apart."""
+
+    slice: SliceHead
+    frame: FrameHead
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """A total order that no order of arrival changes."""
+        return self.slice.image.sop_instance_uid, self.slice.image.frame_number or 0
+
+
+Stack = tuple[StackImage, ...]
+
+
+def stack_images(heads: Sequence[InstanceHead]) -> tuple[list[StackImage], int]:
+    """Images with usable geometry, and how many lack it."""
+    images, lacking = [], 0
+    for head in heads:
+        for frame in head.frames:
+            if image := _stack_image(head, frame):
+                images.append(image)
+            else:
+                lacking += 1
+    return sorted(images, key=lambda image: image.order), lacking
+
+
+def _stack_image(head: InstanceHead, frame: FrameHead) -> StackImage | None:
+    if not has_geometry(frame):
+        return None
+    if frame.position_mm is None or frame.orientation is None or frame.pixel_spacing_mm is None:
+        return None  # has_geometry said so already; said again for the type checker
+    reference = ImageReference(
+        sop_class_uid=head.sop_class_uid, sop_instance_uid=head.sop_instance_uid, frame_number=frame.frame_number
+    )
+    return StackImage(
+        slice=SliceHead(
+            image=reference,
+            file=head.file,
+            position_mm=frame.position_mm,
+            orientation=frame.orientation,
+            pixel_spacing_mm=frame.pixel_spacing_mm,
+            rows=head.rows,
+            columns=head.columns,
+            window=frame.window,
+        ),
+        frame=frame,
+    )
+
+
+def by_orientation_and_size(images: Sequence[StackImage]) -> list[list[StackImage]]:
+    """Groups of parallel images of one size, the largest first."""
+    groups: list[list[StackImage]] = []
+    for image in images:
+        home = next((group for group in groups if _fits(group[0].slice, image.slice)), None)
+        if home is None:
+            groups.append([image])
+        else:
+            home.append(image)
+    return sorted(groups, key=lambda group: (-len(group), group[0].order))
+
+
+def _fits(a: SliceHead, b: SliceHead) -> bool:
+    return (
+        (a.rows, a.columns) == (b.rows, b.columns)
+        and all(abs(p - q) <= 1e-3 * p for p, q in zip(a.pixel_spacing_mm, b.pixel_spacing_mm, strict=True))
+        and is_parallel(a.orientation, b.orientation)
+    )
+
+
+def positions_mm(images: Sequence[StackImage]) -> list[float]:
+    """Positions along the normal of the first image, in the order of `images`."""
+    if not images:
+        return []
+    n = normal(images[0].slice.orientation)
+    return [dot(image.slice.position_mm, n) for image in images]
+
+
+def sort_along_normal(images: Sequence[StackImage]) -> Stack:
+    """Sorted by position along the normal: never by InstanceNumber, which scanners and archives renumber."""
+    if not images:
+        return ()
+    n = normal(images[0].slice.orientation)
+    return tuple(sorted(images, key=lambda image: (dot(image.slice.position_mm, n), image.order)))
+
+
+def split_repeats(images: Sequence[StackImage]) -> list[Stack]:
+    """Parallel images -> stacks in which each position occurs once; a stack that no tag can part keeps its repeats.
+
+    A series may hold several echoes, Dixon images, b-values, stations or time points of the same slices. They are
+    parted by one attribute after the other, only as long as positions repeat, so that an ordinary stack whose
+    AcquisitionNumber varies (concatenations) stays whole. Largest stack first, then the earliest echo and
+    time.
+    """
+    groups: list[list[StackImage]] = [list(images)]
+    for key in _KEYS:
+        groups = [part for group in groups for part in (_part(group, key) if has_repeats(group) else [group])]
+    stacks = [sort_along_normal(group) for group in groups]
+    return sorted(stacks, key=_preference)
+
+
+def _preference(stack: Stack) -> tuple[int, float, int, tuple[str, int]]:
+    first = stack[0]
+    return -len(stack), first.frame.acquisition.echo_time_ms or 0.0, first.frame.temporal_position or 0, first.order
+
+
+def has_repeats(images: Sequence[StackImage]) -> bool:
+    """True when two images lie at the same position along the normal."""
+    return len(slice_gaps_mm(positions_mm(images))) < len(images) - 1
+
+
+def _part(images: Sequence[StackImage], key: Callable[[StackImage], Hashable]) -> list[list[StackImage]]:
+    parts: dict[Hashable, list[StackImage]] = {}
+    for image in images:
+        parts.setdefault(key(image), []).append(image)
+    return list(parts.values())
+
+
+def _station(image: StackImage) -> Hashable:
+    row, column = image.slice.orientation[:3], image.slice.orientation[3:]
+    position = image.slice.position_mm
+    return round(dot(position, row) / STATION_MM), round(dot(position, column) / STATION_MM)
+
+
+_KEYS: Final[tuple[Callable[[StackImage], Hashable], ...]] = (
+    lambda image: image.frame.acquisition.image_type,
+    lambda image: (image.frame.acquisition.echo_time_ms, image.frame.acquisition.repetition_time_ms),
+    lambda image: image.frame.acquisition.scan_options,
+    lambda image: image.frame.acquisition.b_value,
+    lambda image: image.frame.acquisition.inversion_time_ms,
+    _station,
+    lambda image: image.frame.temporal_position,
+    lambda image: image.frame.acquisition_number,
+)
