@@ -1,0 +1,17 @@
+"""A synthetic spine MRI whose true answer is known. No clinical meaning."""
+
+from inference.phantom.dicom import write_study
+from inference.phantom.law import LesionTruth, PhantomTruth, Sign, oracle_probability
+from inference.phantom.patient import PhantomConfig, PhantomPatient, PhantomSeries, generate_patient
+
+__all__ = [
+    "LesionTruth",
+    "PhantomConfig",
+    "PhantomPatient",
+    "PhantomSeries",
+    "PhantomTruth",
+    "Sign",
+    "generate_patient",
+    "oracle_probability",
+    "write_study",
+]
