@@ -1,0 +1,203 @@
+"""The outbox: one row per object and destination, claimed by senders under leases, until sent or dead.
+
+A crash between a peer's success and our commit cannot be excluded: the object is then sent again, under the same
+SOP Instance UID, so that the peer holds one.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from storage.delivery_states import TRANSITIONS, DeliveryEvent, advance
+from storage.errors import IllegalTransition, LeaseLost
+from storage.rows import LEASE_OWNER_CHARACTERS, change, fresh, locked, show
+from storage.schema import DeliveryRow, DeliveryState, InstanceRow, ReportObjectRow
+
+ORIGINAL_PRIORITY: Final = 0
+RESULT_PRIORITY: Final = 10  # a result must not wait behind a thousand forwarded images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryClaim:
+    """The right to send one object to one destination, until the lease runs out."""
+
+    delivery_id: int
+    destination: str
+    fence: int
+    attempt: int  # counts from 1; above 1 the peer may hold the object already
+    file: str  # relative to the file store
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str | None  # of a forwarded original; of a report object it is in the file
+    case_id: int | None
+
+
+def forward(session: Session, instance: InstanceRow, destinations: Sequence[str], now: datetime) -> int:
+    """Put a received original into the outbox, once per destination; returns how many deliveries are new."""
+    known = set(session.scalars(select(DeliveryRow.destination).where(DeliveryRow.instance_id == instance.id)))
+    new = [destination for destination in dict.fromkeys(destinations) if destination not in known]
+    session.add_all(
+        DeliveryRow(
+            destination=destination,
+            instance_id=instance.id,
+            case_id=instance.case_id,
+            state=DeliveryState.PENDING.value,
+            priority=ORIGINAL_PRIORITY,
+            available_at=now,
+            created_at=now,
+        )
+        for destination in new
+    )
+    session.flush()
+    return len(new)
+
+
+def claim(
+    session: Session, *, destination: str, owner: str, now: datetime, lease_s: float, limit: int
+) -> list[DeliveryClaim]:
+    """Claim up to `limit` deliveries that are due, results before originals, older before newer.
+
+    Deliveries whose sender's lease ran out are due as well. The claims are valid once the transaction is committed.
+    """
+    due = or_(
+        and_(DeliveryRow.state == DeliveryState.PENDING.value, DeliveryRow.available_at <= now),
+        and_(DeliveryRow.state == DeliveryState.SENDING.value, DeliveryRow.lease_until <= now),
+    )
+    first = select(DeliveryRow).where(DeliveryRow.destination == destination, due).limit(limit)
+    rows = locked(session, first.order_by(DeliveryRow.priority.desc(), DeliveryRow.id), skip_locked=True)
+    for row in rows:
+        if row.state == DeliveryState.SENDING.value:
+            _move(session, row, DeliveryEvent.LEASE_RAN_OUT, reason=f"the lease of {row.lease_owner} ran out")
+        _move(
+            session,
+            row,
+            DeliveryEvent.CLAIMED,
+            attempts=row.attempts + 1,
+            lease_owner=owner[:LEASE_OWNER_CHARACTERS],
+            lease_until=now + timedelta(seconds=lease_s),
+        )
+    return _with_objects(session, rows)
+
+
+def sent(session: Session, claim: DeliveryClaim, *, now: datetime, note: str = "") -> None:
+    """The peer answered success, or a warning that the note tells. Raises LeaseLost."""
+    _move(session, _claimed_delivery(session, claim), DeliveryEvent.SENT, reason=note, sent_at=now)
+
+
+def retry_later(session: Session, claim: DeliveryClaim, *, reason: str, available_at: datetime) -> None:
+    """A fault that may pass: the delivery is due again at `available_at`. Raises LeaseLost."""
+    row = _claimed_delivery(session, claim)
+    _move(session, row, DeliveryEvent.POSTPONED, reason=reason, available_at=available_at)
+
+
+def dead(session: Session, claim: DeliveryClaim, *, reason: str, now: datetime) -> None:
+    """A fault that will not pass: a dead letter from `now` on, until a person asks again. Raises LeaseLost."""
+    _move(session, _claimed_delivery(session, claim), DeliveryEvent.GAVE_UP, reason=reason, available_at=now)
+
+
+def committed(session: Session, delivery_id: int) -> None:
+    """The peer answered for the storage of the object (PS3.4 annex J). Raises IllegalTransition unless it is sent."""
+    for row in locked(session, select(DeliveryRow).where(DeliveryRow.id == delivery_id)):
+        _move(session, row, DeliveryEvent.COMMITTED)
+        return
+    raise IllegalTransition(f"delivery {delivery_id} does not exist")
+
+
+def listing(session: Session, *, states: Iterable[DeliveryState] | None = None, limit: int = 200) -> list[DeliveryRow]:
+    """The newest deliveries, optionally only those in some states."""
+    statement = select(DeliveryRow)
+    if states is not None:
+        statement = statement.where(DeliveryRow.state.in_([DeliveryState(state).value for state in states]))
+    return fresh(session, statement.order_by(DeliveryRow.id.desc()).limit(limit))
+
+
+def resend(session: Session, ids: Iterable[int] | None, now: datetime) -> int:
+    """A person asks again: with attempts counted anew and due now. Returns how many deliveries that is.
+
+    With ids: those of them that are dead letters or wait for their next attempt. None: all dead letters.
+    """
+    statement = select(DeliveryRow).order_by(DeliveryRow.id)
+    if ids is None:
+        statement = statement.where(DeliveryRow.state == DeliveryState.DEAD.value)
+    else:
+        possible = [state.value for state, event in TRANSITIONS if event is DeliveryEvent.ASKED_AGAIN]
+        statement = statement.where(DeliveryRow.id.in_(list(ids)), DeliveryRow.state.in_(possible))
+    rows = locked(session, statement)
+    for row in rows:
+        _move(
+            session, row, DeliveryEvent.ASKED_AGAIN, reason="asked for again by a person", attempts=0, available_at=now
+        )
+    return len(rows)
+
+
+def counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
+    """How many deliveries there are, by (destination, state)."""
+    columns = DeliveryRow.destination, DeliveryRow.state
+    rows = session.execute(select(*columns, func.count()).group_by(*columns).order_by(*columns))
+    return {(destination, DeliveryState(state)): number for destination, state, number in rows}
+
+
+def _move(
+    session: Session, row: DeliveryRow, event: DeliveryEvent, *, reason: str | None = None, **changes: Any
+) -> None:
+    """Move a locked row by one event. Raises IllegalTransition when it is no longer as `row` shows it."""
+    old = DeliveryState(row.state)
+    new = advance(old, event)
+    values: dict[str, Any] = {"state": new.value, "fence": row.fence + 1, **changes}
+    if reason is not None:
+        values["reason"] = reason
+    if new is not DeliveryState.SENDING:
+        values |= {"lease_owner": "", "lease_until": None}
+    unchanged = DeliveryRow.id == row.id, DeliveryRow.state == old.value, DeliveryRow.fence == row.fence
+    if change(session, DeliveryRow, unchanged, values) != 1:
+        raise IllegalTransition(f"delivery {row.id}: {event} came too late, it is no longer {old}; read it again")
+    show(row, values)
+
+
+def _claimed_delivery(session: Session, claim: DeliveryClaim) -> DeliveryRow:
+    for row in locked(session, select(DeliveryRow).where(DeliveryRow.id == claim.delivery_id)):
+        if row.state == DeliveryState.SENDING.value and row.fence == claim.fence:
+            return row
+    raise LeaseLost(
+        f"delivery {claim.delivery_id} to {claim.destination}: attempt {claim.attempt} is no longer the one that "
+        "counts (its lease ran out, or it is settled); leave the row to the other sender"
+    )
+
+
+def _with_objects(session: Session, rows: Sequence[DeliveryRow]) -> list[DeliveryClaim]:
+    """The claims of the rows, each with the object it is about, in the order of the rows."""
+    made, received = ReportObjectRow, InstanceRow
+    objects = session.execute(
+        select(
+            DeliveryRow.id,
+            func.coalesce(made.file, received.file),
+            func.coalesce(made.sop_class_uid, received.sop_class_uid),
+            func.coalesce(made.sop_instance_uid, received.sop_instance_uid),
+            received.transfer_syntax_uid,
+        )
+        .outerjoin(made, made.id == DeliveryRow.report_object_id)
+        .outerjoin(received, received.id == DeliveryRow.instance_id)
+        .where(DeliveryRow.id.in_([row.id for row in rows]))
+    )
+    by_delivery = {delivery_id: values for delivery_id, *values in objects}
+    claims = []
+    for row in rows:
+        file, sop_class_uid, sop_instance_uid, transfer_syntax_uid = by_delivery[row.id]
+        claims.append(
+            DeliveryClaim(
+                delivery_id=row.id,
+                destination=row.destination,
+                fence=row.fence,
+                attempt=row.attempts,
+                file=file,
+                sop_class_uid=sop_class_uid,
+                sop_instance_uid=sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
+                case_id=row.case_id,
+            )
+        )
+    return claims

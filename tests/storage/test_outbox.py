@@ -1,0 +1,294 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from storage import outbox
+from storage.database import Database
+from storage.errors import IllegalTransition, LeaseLost
+from storage.instances import InstanceRecorder
+from storage.outbox import DeliveryClaim
+from storage.schema import DeliveryRow, DeliveryState, InstanceRow
+from tests.storage.conftest import CaseMaker, Clock, new_instance, report_object
+
+LEASE_S = 60.0
+SENDERS = 4
+DELIVERIES = 60
+
+
+class OutboxMaker:
+    """Fills and works off an outbox."""
+
+    def __init__(self, database: Database, recorder: InstanceRecorder, clock: Clock) -> None:
+        self.database = database
+        self.clock = clock
+        self._recorder = recorder
+
+    def forward(self, number: int = 1, destinations: tuple[str, ...] = ("pacs",)) -> int:
+        self._recorder.record(new_instance(number))
+        with self.database.transaction() as session:
+            uid = new_instance(number).sop_instance_uid
+            instance = session.scalars(select(InstanceRow).where(InstanceRow.sop_instance_uid == uid)).one()
+            return outbox.forward(session, instance, destinations, self.clock())
+
+    def claim(self, destination: str = "pacs", owner: str = "sender", limit: int = 10) -> list[DeliveryClaim]:
+        with self.database.transaction() as session:
+            return outbox.claim(
+                session, destination=destination, owner=owner, now=self.clock(), lease_s=LEASE_S, limit=limit
+            )
+
+    def sending(self) -> DeliveryClaim:
+        self.forward()
+        (claim,) = self.claim()
+        return claim
+
+    def dead(self) -> DeliveryClaim:
+        claim = self.sending()
+        with self.database.transaction() as session:
+            outbox.dead(session, claim, reason="0xC000 refused", now=self.clock())
+        return claim
+
+    def look(self, delivery_id: int) -> DeliveryRow:
+        with self.database.reading() as session:
+            return session.get_one(DeliveryRow, delivery_id)
+
+
+@pytest.fixture
+def box(database: Database, recorder: InstanceRecorder, clock: Clock) -> OutboxMaker:
+    return OutboxMaker(database, recorder, clock)
+
+
+def test_an_original_is_forwarded_once_to_each_destination(box: OutboxMaker) -> None:
+    first = box.forward(destinations=("pacs", "archive", "pacs"))
+    again = box.forward(destinations=("archive", "research"))
+
+    assert (first, again) == (2, 1)
+
+
+def test_a_claim_of_an_original_tells_its_file_and_transfer_syntax(box: OutboxMaker) -> None:
+    claim = box.sending()
+
+    new = new_instance(1)
+    assert (claim.file, claim.sop_class_uid, claim.sop_instance_uid) == (
+        new.file,
+        new.sop_class_uid,
+        new.sop_instance_uid,
+    )
+    assert (claim.transfer_syntax_uid, claim.destination, claim.attempt) == (new.transfer_syntax_uid, "pacs", 1)
+    assert box.look(claim.delivery_id).state == "sending"
+
+
+def test_a_claim_of_a_report_object_tells_its_file_and_case(box: OutboxMaker, make: CaseMaker) -> None:
+    case = make.running()
+    make.report(case)
+
+    (claim,) = box.claim()
+
+    sr = report_object("sr")
+    assert (claim.file, claim.sop_class_uid, claim.sop_instance_uid) == (
+        sr.file,
+        sr.sop_class_uid,
+        sr.sop_instance_uid,
+    )
+    assert (claim.transfer_syntax_uid, claim.case_id) == (None, case.case_id)
+
+
+def test_results_go_before_originals_and_older_before_newer(box: OutboxMaker, make: CaseMaker) -> None:
+    for number in (101, 102):
+        box.forward(number)
+    claim = make.running()
+    make.report(claim, objects=("sr", "overlay"))
+
+    claims = box.claim()
+
+    assert [one.sop_instance_uid for one in claims] == [
+        report_object("sr").sop_instance_uid,
+        report_object("overlay").sop_instance_uid,
+        new_instance(101).sop_instance_uid,
+        new_instance(102).sop_instance_uid,
+    ]
+
+
+def test_a_sender_claims_only_for_its_destination_and_not_more_than_the_limit(box: OutboxMaker) -> None:
+    for number in range(3):
+        box.forward(number, ("pacs", "archive"))
+
+    claims = box.claim("archive", limit=2)
+
+    assert [claim.destination for claim in claims] == ["archive", "archive"]
+
+
+def test_a_claimed_delivery_is_not_claimed_again_while_the_lease_runs(box: OutboxMaker, clock: Clock) -> None:
+    box.sending()
+    clock.pass_s(LEASE_S - 1)
+
+    assert box.claim() == []
+
+
+def test_a_delivery_whose_lease_ran_out_is_claimed_again_as_another_attempt(box: OutboxMaker, clock: Clock) -> None:
+    lost = box.sending()
+    clock.pass_s(LEASE_S)
+
+    (claim,) = box.claim(owner="other")
+
+    assert (claim.delivery_id, claim.attempt) == (lost.delivery_id, 2)
+    assert claim.fence > lost.fence
+    assert box.look(claim.delivery_id).reason == "the lease of sender ran out"
+
+
+def test_a_sender_that_lost_its_lease_changes_nothing(box: OutboxMaker, clock: Clock) -> None:
+    late = box.sending()
+    clock.pass_s(LEASE_S)
+    (current,) = box.claim(owner="other")
+
+    with pytest.raises(LeaseLost), box.database.transaction() as session:
+        outbox.sent(session, late, now=clock())
+    with pytest.raises(LeaseLost), box.database.transaction() as session:
+        outbox.retry_later(session, late, reason="timeout", available_at=clock())
+    with pytest.raises(LeaseLost), box.database.transaction() as session:
+        outbox.dead(session, late, reason="refused", now=clock())
+
+    row = box.look(late.delivery_id)
+    assert (row.state, row.fence) == ("sending", current.fence)
+
+
+def test_a_sent_delivery_keeps_when_and_the_note_and_is_never_claimed_again(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    at = clock.pass_s(1)
+
+    with box.database.transaction() as session:
+        outbox.sent(session, claim, now=at, note="0xB000 coerced")
+    clock.pass_s(LEASE_S * 100)
+
+    row = box.look(claim.delivery_id)
+    assert (row.state, row.sent_at, row.reason, row.lease_until) == ("sent", at, "0xB000 coerced", None)
+    assert box.claim() == []
+
+
+def test_a_delivery_is_settled_once(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    with box.database.transaction() as session:
+        outbox.sent(session, claim, now=clock())
+
+    with pytest.raises(LeaseLost), box.database.transaction() as session:
+        outbox.dead(session, claim, reason="refused", now=clock())
+
+    assert box.look(claim.delivery_id).state == "sent"
+
+
+def test_a_postponed_delivery_is_due_after_its_delay(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    with box.database.transaction() as session:
+        outbox.retry_later(session, claim, reason="connection refused", available_at=clock() + timedelta(seconds=5))
+
+    early = box.claim()
+    clock.pass_s(5)
+    (due,) = box.claim()
+
+    assert early == []
+    assert (due.attempt, box.look(due.delivery_id).reason) == (2, "connection refused")
+
+
+def test_a_dead_letter_keeps_its_reason_and_waits_for_a_person(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.dead()
+    clock.pass_s(LEASE_S * 100)
+
+    row = box.look(claim.delivery_id)
+    assert (row.state, row.reason) == ("dead", "0xC000 refused")
+    assert box.claim() == []
+
+
+def test_all_dead_letters_are_sent_again_on_request_with_attempts_counted_anew(box: OutboxMaker, clock: Clock) -> None:
+    dead = box.dead()
+
+    with box.database.transaction() as session:
+        assert outbox.resend(session, None, clock()) == 1
+    (claim,) = box.claim()
+
+    assert (claim.delivery_id, claim.attempt) == (dead.delivery_id, 1)
+
+
+def test_a_named_delivery_that_waits_for_its_next_attempt_is_sent_at_once(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    with box.database.transaction() as session:
+        outbox.retry_later(session, claim, reason="timeout", available_at=clock() + timedelta(hours=1))
+
+    with box.database.transaction() as session:
+        assert outbox.resend(session, [claim.delivery_id], clock()) == 1
+
+    assert len(box.claim()) == 1
+
+
+def test_asking_again_for_what_is_sent_or_unknown_changes_nothing(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    with box.database.transaction() as session:
+        outbox.sent(session, claim, now=clock())
+
+    with box.database.transaction() as session:
+        assert outbox.resend(session, [claim.delivery_id, 4711], clock()) == 0
+    assert box.look(claim.delivery_id).state == "sent"
+
+
+def test_only_a_sent_delivery_can_be_committed(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+
+    with pytest.raises(IllegalTransition), box.database.transaction() as session:
+        outbox.committed(session, claim.delivery_id)
+    with box.database.transaction() as session:
+        outbox.sent(session, claim, now=clock())
+        outbox.committed(session, claim.delivery_id)
+
+    assert box.look(claim.delivery_id).state == "committed"
+
+
+def test_the_listing_shows_the_newest_first_and_can_be_narrowed_by_state(box: OutboxMaker) -> None:
+    dead = box.dead()
+    box.forward(2)
+    box.forward(3)
+
+    with box.database.reading() as session:
+        newest = [row.id for row in outbox.listing(session, limit=2)]
+        only_dead = [row.id for row in outbox.listing(session, states=[DeliveryState.DEAD])]
+
+    assert newest == [dead.delivery_id + 2, dead.delivery_id + 1]
+    assert only_dead == [dead.delivery_id]
+
+
+def test_counts_are_told_by_destination_and_state(box: OutboxMaker) -> None:
+    box.dead()
+    box.forward(2, ("pacs", "archive"))
+    box.forward(3, ("pacs",))
+
+    with box.database.reading() as session:
+        counts = outbox.counts(session)
+
+    assert counts == {("pacs", "dead"): 1, ("pacs", "pending"): 2, ("archive", "pending"): 1}
+
+
+def test_a_delivery_is_of_exactly_one_object(box: OutboxMaker, clock: Clock) -> None:
+    with box.database.transaction() as session:
+        session.add(DeliveryRow(destination="pacs", available_at=clock(), created_at=clock()))
+        with pytest.raises(IntegrityError, match="one_object"):
+            session.flush()
+        session.rollback()
+
+
+def test_senders_that_claim_at_the_same_moment_never_get_the_same_delivery(box: OutboxMaker) -> None:
+    for number in range(DELIVERIES):
+        box.forward(number)
+    together = threading.Barrier(SENDERS)
+
+    def work(number: int) -> list[int]:
+        together.wait(30)
+        mine: list[int] = []
+        while claims := box.claim(owner=f"sender-{number}", limit=3):
+            mine += [claim.delivery_id for claim in claims]
+        return mine
+
+    with ThreadPoolExecutor(SENDERS) as pool:
+        claimed = [delivery_id for many in pool.map(work, range(SENDERS)) for delivery_id in many]
+
+    assert len(claimed) == len(set(claimed)) == DELIVERIES
