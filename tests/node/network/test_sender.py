@@ -1,0 +1,385 @@
+"""The sender empties the outbox: once, in order, patiently, and never held up by another destination."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from pynetdicom.events import Event
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from config.settings import DestinationSettings, SenderSettings
+from node.embedded_archive import EmbeddedArchive
+from node.sender import Sender, backoff_s
+from storage import outbox
+from storage.database import Database
+from storage.files import FileStore, name_for
+from storage.schema import CaseRow, DeliveryRow, DeliveryState, InstanceRow, ReportObjectRow
+from tests.node.network.objects import EXPLICIT, MR, mr_file
+from tests.node.network.peers import DEADLINE_S, LOOPBACK, NO_CONNECTION, peer_that, wait_until
+from tests.postgresql import free_port
+
+START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
+SETTINGS = SenderSettings(maximum_attempts=3, retry_base_s=5.0, retry_cap_s=60.0, lease_s=120.0, poll_s=0.02)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_s(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class Outbox:
+    """A database with an outbox, and the files that it is about."""
+
+    database: Database
+    files: FileStore
+    folder: Path
+    clock: Clock
+
+    def original(self, number: int, destination: str = "pacs") -> None:
+        """A received image to forward."""
+        with self.database.transaction() as session:
+            instance = InstanceRow(**self._instance(number))
+            session.add(instance)
+            session.flush()
+            outbox.forward(session, instance, [destination], self.clock())
+
+    def result(self, number: int, destination: str = "pacs") -> None:
+        """A report object with its delivery, as a finished case leaves them."""
+        with self.database.transaction() as session:
+            times = dict.fromkeys(("created_at", "state_since", "last_instance_at", "available_at"), self.clock())
+            case = CaseRow(group_key=f"group {number}", route="spine", **times)
+            session.add(case)
+            session.flush()
+            made = ReportObjectRow(case_id=case.id, revision=1, kind="sr", **self._object(number))
+            session.add(made)
+            session.flush()
+            delivery = DeliveryRow(
+                destination=destination,
+                report_object_id=made.id,
+                case_id=case.id,
+                priority=outbox.RESULT_PRIORITY,
+                available_at=self.clock(),
+                created_at=self.clock(),
+            )
+            session.add(delivery)
+
+    def deliveries(self) -> list[DeliveryRow]:
+        with self.database.reading() as session:
+            return list(session.scalars(select(DeliveryRow).order_by(DeliveryRow.id)))
+
+    def states(self) -> list[str]:
+        return [delivery.state for delivery in self.deliveries()]
+
+    def _object(self, number: int) -> dict[str, str]:
+        content = mr_file(self.folder, number).read_bytes()
+        digest = sha256(content).hexdigest()
+        return {
+            "sop_instance_uid": f"2.25.1000{number}",
+            "sop_class_uid": MR,
+            "series_instance_uid": "2.25.3000",
+            "study_instance_uid": "2.25.2000",
+            "file": self.files.write("objects", name_for(f"2.25.1000{number}", digest), [content]),
+            "content_sha256": digest,
+        }
+
+    def _instance(self, number: int) -> dict[str, object]:
+        texts = "patient_id issuer_of_patient_id patient_name patient_birth_date patient_sex study_date modality"
+        return {
+            **self._object(number),
+            **dict.fromkeys([*texts.split(), "manufacturer"], ""),
+            "transfer_syntax_uid": EXPLICIT,
+            "byte_count": 1,
+            "calling_ae_title": "SCANNER",
+            "received_at": self.clock(),
+        }
+
+
+@pytest.fixture
+def box(tmp_path: Path, node_database_url: str) -> Iterator[Outbox]:
+    clock = Clock()
+    database = Database(node_database_url, clock=clock)
+    yield Outbox(database, FileStore(tmp_path / "files"), tmp_path, clock)
+    database.dispose()
+
+
+def destination(
+    port: int, name: str = "pacs", *, title: str = "ARCHIVE", timeout_s: float = 5.0
+) -> DestinationSettings:
+    return DestinationSettings(name=name, ae_title=title, host=LOOPBACK, port=port, timeout_s=timeout_s)
+
+
+def sender(box: Outbox, *destinations: DestinationSettings, settings: SenderSettings = SETTINGS) -> Sender:
+    return Sender(box.database, box.files, destinations, settings, "SPINENODE", "sender-1", rng=random.Random(7))  # noqa: S311 - jitter
+
+
+def test_what_the_outbox_holds_is_delivered_and_marked_sent(box: Outbox, archive: EmbeddedArchive) -> None:
+    for number in range(3):
+        box.original(number)
+
+    tried = sender(box, destination(archive.port)).deliver_once("pacs")
+
+    assert tried == 3
+    assert box.states() == [DeliveryState.SENT] * 3
+    assert {delivery.sent_at for delivery in box.deliveries()} == {START}
+    assert len(archive.stored()) == 3
+
+
+def test_an_empty_outbox_opens_no_association(box: Outbox) -> None:
+    assert sender(box, destination(free_port())).deliver_once("pacs") == 0
+
+
+def test_results_go_before_forwarded_originals(box: Outbox) -> None:
+    arrived: list[str] = []
+    box.original(1)
+    box.original(2)
+    box.result(3)
+
+    def note(event: Event) -> int:
+        arrived.append(str(event.request.AffectedSOPInstanceUID))  # type: ignore[union-attr]
+        return 0
+
+    with peer_that(note) as port:
+        sender(box, destination(port)).deliver_once("pacs")
+
+    assert arrived == ["2.25.10003", "2.25.10001", "2.25.10002"]
+
+
+def test_a_warning_counts_as_sent_and_is_noted(box: Outbox) -> None:
+    box.original(1)
+
+    with peer_that(lambda event: 0xB000) as port:
+        sender(box, destination(port)).deliver_once("pacs")
+
+    (delivery,) = box.deliveries()
+    assert delivery.state == DeliveryState.SENT
+    assert "0xB000" in delivery.reason
+
+
+def test_a_refusal_for_good_is_dead_at_once_with_its_reason(box: Outbox) -> None:
+    box.original(1)
+
+    with peer_that(lambda event: 0xA900) as port, capture_logs() as logs:
+        sender(box, destination(port)).deliver_once("pacs")
+
+    (delivery,) = box.deliveries()
+    assert delivery.state == DeliveryState.DEAD
+    assert "0xA900 data set does not match SOP class" in delivery.reason
+    (line,) = [line for line in logs if line["event"] == "deliveries_dead"]
+    assert line["deliveries"] == [delivery.id]
+
+
+def test_a_refusal_for_now_is_tried_again_later_until_the_attempts_are_used_up(box: Outbox) -> None:
+    box.original(1)
+    waits = []
+
+    with peer_that(lambda event: 0xA700) as port:
+        busy = sender(box, destination(port))
+        for _ in range(SETTINGS.maximum_attempts):
+            assert busy.deliver_once("pacs") == 1
+            assert busy.deliver_once("pacs") == 0  # not due yet
+            (delivery,) = box.deliveries()
+            waits.append((delivery.available_at - box.clock()).total_seconds())
+            box.clock.pass_s(SETTINGS.retry_cap_s)
+
+    (delivery,) = box.deliveries()
+    assert delivery.state == DeliveryState.DEAD
+    assert delivery.reason.startswith("gave up after 3 attempts: 0xA700")
+    assert 0 < waits[0] <= 10
+    assert 0 < waits[1] <= 20
+
+
+def test_a_file_that_is_gone_is_dead_with_the_reason(box: Outbox, archive: EmbeddedArchive) -> None:
+    box.original(1)
+    box.original(2)
+    with box.database.reading() as session:
+        file = session.scalars(select(InstanceRow.file).order_by(InstanceRow.id)).first()
+    assert file is not None
+    box.files.remove(file)
+
+    sender(box, destination(archive.port)).deliver_once("pacs")
+
+    assert box.states() == [DeliveryState.DEAD, DeliveryState.SENT]
+    assert "cannot be read" in box.deliveries()[0].reason
+
+
+@NO_CONNECTION
+def test_an_unreachable_peer_is_logged_once_per_change_and_costs_one_attempt_of_one_delivery(
+    box: Outbox, archive: EmbeddedArchive
+) -> None:
+    for number in range(20):
+        box.original(number)
+    port = archive.port
+    away = sender(box, destination(port))
+    archive.stop()
+
+    with capture_logs() as logs:
+        away.deliver_once("pacs")
+        first_batch = sum(delivery.attempts for delivery in box.deliveries())
+        for _ in range(4):
+            away.deliver_once("pacs")
+
+    assert [line["event"] for line in logs].count("destination_unreachable") == 1
+    assert sum(delivery.attempts for delivery in box.deliveries()) == first_batch + 4
+
+
+@NO_CONNECTION
+def test_a_peer_that_comes_back_gets_everything(box: Outbox, archive: EmbeddedArchive) -> None:
+    for number in range(12):
+        box.original(number)
+    port = free_port()
+    patient = sender(box, destination(port))
+    patient.deliver_once("pacs")
+
+    with capture_logs() as logs, peer_that(lambda event: 0, port=port):
+        box.clock.pass_s(SETTINGS.retry_cap_s)
+        while patient.deliver_once("pacs"):
+            pass
+
+    assert box.states() == [DeliveryState.SENT] * 12
+    assert "destination_reachable" in [line["event"] for line in logs]
+
+
+def test_deliveries_of_a_crashed_sender_are_taken_up_when_its_lease_is_over(
+    box: Outbox, archive: EmbeddedArchive
+) -> None:
+    box.original(1)
+    with box.database.transaction() as session:
+        outbox.claim(session, destination="pacs", owner="crashed", now=box.clock(), lease_s=120.0, limit=8)
+    survivor = sender(box, destination(archive.port))
+    assert survivor.deliver_once("pacs") == 0
+
+    box.clock.pass_s(121)
+
+    assert survivor.deliver_once("pacs") == 1
+    assert box.states() == [DeliveryState.SENT]
+
+
+def test_an_object_sent_before_a_crash_is_sent_again_under_the_same_uid(box: Outbox, archive: EmbeddedArchive) -> None:
+    box.original(1)
+    pacs = destination(archive.port)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "sent", _crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            sender(box, pacs).deliver_once("pacs")
+
+    box.clock.pass_s(121)
+    sender(box, pacs).deliver_once("pacs")
+
+    assert box.states() == [DeliveryState.SENT]
+    assert archive.received_count == 2
+    assert len(archive.stored()) == 1
+
+
+def _crash(*_: object, **__: object) -> None:
+    raise RuntimeError("power cut")
+
+
+def test_a_lease_lost_meanwhile_is_left_to_the_other_sender(box: Outbox) -> None:
+    box.original(1)
+
+    def lose_the_lease(event: Event) -> int:
+        box.clock.pass_s(121)
+        with box.database.transaction() as session:
+            outbox.claim(session, destination="pacs", owner="other", now=box.clock(), lease_s=120.0, limit=8)
+        return 0
+
+    with peer_that(lose_the_lease) as port, capture_logs() as logs:
+        sender(box, destination(port)).deliver_once("pacs")
+
+    (delivery,) = box.deliveries()
+    assert (delivery.state, delivery.lease_owner) == (DeliveryState.SENDING, "other")
+    assert "delivery_lease_lost" in [line["event"] for line in logs]
+
+
+def test_a_slow_peer_gets_smaller_batches_and_what_is_not_tried_stays_due(box: Outbox) -> None:
+    for number in range(8):
+        box.original(number)
+
+    # a lease leaves time for four timeouts, an object may take three: the first answer ends the batch
+    def answer_late(event: Event) -> int:
+        wait_until(lambda: event.timestamp and _age_s(event) > 0.3, what="time passing")
+        return 0
+
+    hurried = SETTINGS.model_copy(update={"lease_s": 1.2, "maximum_attempts": 1})
+    with peer_that(answer_late) as port:
+        tried = sender(box, destination(port, timeout_s=1.0), settings=hurried).deliver_once("pacs")
+
+    assert 1 <= tried < 8
+    assert box.states().count(DeliveryState.SENT) == tried
+    assert box.states().count(DeliveryState.PENDING) == 8 - tried
+
+
+def _age_s(event: Event) -> float:
+    return (datetime.now() - event.timestamp).total_seconds()  # noqa: DTZ005 - the library's event has local time
+
+
+@NO_CONNECTION
+def test_a_dead_destination_delays_no_other(box: Outbox, archive: EmbeddedArchive) -> None:
+    for number in range(5):
+        box.original(number, "pacs")
+        box.original(number + 100, "gone")
+    running = sender(box, destination(archive.port), destination(free_port(), "gone"))
+
+    running.start()
+    try:
+        archive.wait_for(lambda objects: len(objects) == 5, timeout_s=DEADLINE_S)
+    finally:
+        running.stop()
+
+    by_destination = {(delivery.destination, delivery.state) for delivery in box.deliveries()}
+    assert ("gone", DeliveryState.SENT) not in by_destination
+
+
+def test_a_delivery_that_appears_while_it_waits_is_sent_soon(box: Outbox, archive: EmbeddedArchive) -> None:
+    running = sender(box, destination(archive.port))
+    running.start()
+
+    box.original(1)
+
+    archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
+    running.stop()
+    assert box.states() == [DeliveryState.SENT]
+
+
+def test_a_database_that_is_away_for_a_moment_does_not_end_the_thread(
+    box: Outbox, archive: EmbeddedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., list[outbox.DeliveryClaim]] = outbox.claim
+    failures = iter([True, True])
+
+    def fail_twice(*args: object, **kwargs: object) -> list[outbox.DeliveryClaim]:
+        if next(failures, False):
+            raise OSError("the database is away")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(outbox, "claim", fail_twice)
+    box.original(1)
+    running = sender(box, destination(archive.port))
+
+    running.start()
+
+    archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
+    running.stop()
+
+
+@pytest.mark.parametrize(("attempt", "ceiling"), [(1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (10_000, 60.0)])
+def test_the_delay_is_drawn_evenly_up_to_a_ceiling_that_doubles_to_the_cap(attempt: int, ceiling: float) -> None:
+    rng = random.Random(1)  # noqa: S311 - jitter
+
+    delays = [backoff_s(attempt, base_s=5.0, cap_s=60.0, rng=rng) for _ in range(500)]
+
+    assert max(delays) <= ceiling
+    assert max(delays) > 0.9 * ceiling
+    assert min(delays) < 0.1 * ceiling
