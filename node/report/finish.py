@@ -1,0 +1,119 @@
+"""What every report object gets last, whoever built it: patient and study, equipment, times, File Meta Information.
+
+Nothing here reads a clock: dates and times come from the context.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from inference.findings import BundleIdentity
+from node.report.algorithm import contributing_equipment
+from node.report.context import ReportContext, ReportKind
+from node.report.identifiers import (
+    IMPLEMENTATION_CLASS_UID,
+    MANUFACTURER,
+    algorithm_version,
+    device_uid,
+    model_name,
+    report_uid,
+    series_uid,
+    software_version,
+)
+from node.report.patient_study import copy_patient_and_study, decoded_text
+
+CHARACTER_SET = "ISO_IR 192"  # UTF-8 holds every name of every source
+_IMPLEMENTATION_VERSION_NAME = "SPINENODE"
+# Series of one revision, in the order in which a reader wants them: the picture first
+_SERIES_OFFSET: dict[ReportKind, int] = {"summary": 0, "overlay": 1, "sr": 2}
+_SERIES_NUMBERS_PER_REVISION = 10
+_SERIES_NAME: dict[ReportKind, str] = {"summary": "summary", "overlay": "overlay", "sr": "SR"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectIdentity:
+    """Which object of which series this is."""
+
+    kind: ReportKind
+    sop_instance_uid: str
+    series_instance_uid: str
+    series_number: int
+    series_description: str
+    instance_number: int
+
+
+def object_identity(
+    kind: ReportKind, index: int, *, bundle: BundleIdentity, context: ReportContext, outcome: str
+) -> ObjectIdentity:
+    """Identity of the `index`-th object (from 1) of a kind. PACS rules match on `outcome`, the description's end."""
+    key = (context.group_key, context.revision, bundle.sha256)
+    revision_offset = _SERIES_NUMBERS_PER_REVISION * (context.revision - 1)
+    return ObjectIdentity(
+        kind=kind,
+        sop_instance_uid=report_uid(*key, kind, index),
+        series_instance_uid=series_uid(*key, kind),
+        series_number=context.settings.series_number_base + revision_offset + _SERIES_OFFSET[kind],
+        series_description=f"{model_name(bundle)} {_SERIES_NAME[kind]} - {outcome}",
+        instance_number=index,
+    )
+
+
+def written_at(source: Dataset, context: ReportContext) -> datetime:
+    """`created_at` on the clock that the study's own times are in."""
+    offset = decoded_text(source, "TimezoneOffsetFromUTC")
+    zone: tzinfo | None = context.zone
+    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
+        minutes = int(offset[1:3]) * 60 + int(offset[3:])
+        zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+    return context.created_at.astimezone(zone)
+
+
+def finish(
+    dataset: Dataset, source: Dataset, *, identity: ObjectIdentity, bundle: BundleIdentity, context: ReportContext
+) -> Dataset:
+    """Give an object everything that report objects share; returns the same dataset.
+
+    `dataset` needs SOPClassUID, SOPInstanceUID and StudyInstanceUID.
+    """
+    dataset.SpecificCharacterSet = CHARACTER_SET
+    copy_patient_and_study(source, dataset)
+    _series(dataset, identity)
+    _equipment(dataset, bundle)
+    _times(dataset, written_at(source, context))
+    dataset.file_meta = _file_meta(dataset)
+    return dataset
+
+
+def _series(dataset: Dataset, identity: ObjectIdentity) -> None:
+    dataset.SeriesInstanceUID = identity.series_instance_uid
+    dataset.SeriesNumber = identity.series_number
+    dataset.SeriesDescription = identity.series_description[:64]  # VR LO
+    dataset.InstanceNumber = identity.instance_number
+
+
+def _equipment(dataset: Dataset, bundle: BundleIdentity) -> None:
+    dataset.Manufacturer = MANUFACTURER
+    dataset.ManufacturerModelName = model_name(bundle)
+    dataset.DeviceUID = device_uid(bundle.sha256)
+    dataset.SoftwareVersions = [software_version(), algorithm_version(bundle)]
+    dataset.ContributingEquipmentSequence = contributing_equipment(bundle)
+
+
+def _times(dataset: Dataset, moment: datetime) -> None:
+    date, time = moment.strftime("%Y%m%d"), moment.strftime("%H%M%S")
+    for name in ("InstanceCreation", "Content", "Series"):
+        setattr(dataset, f"{name}Date", date)
+        setattr(dataset, f"{name}Time", time)
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = _IMPLEMENTATION_VERSION_NAME
+    return meta

@@ -1,0 +1,199 @@
+"""The structured report: Comprehensive 3D SR, root template TID 1500 (PS3.16), one per case revision.
+
+With lesions the title is "Imaging Measurement Report", with one planar ROI group (TID 1410) per box. What belongs to
+no box (votes of sequences, the patient's result, series used and left out) stands in the container of row 12: viewers
+were seen to fail on measurement groups without coordinates. Without boxes the document is an "Oncology Measurement
+Report", which viewers show as text.
+"""
+
+import numpy as np
+from highdicom import UID
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import (
+    CodeContentItem,
+    Comprehensive3DSR,
+    ContainerContentItem,
+    ContentSequence,
+    FindingSite,
+    GraphicTypeValues,
+    ImageRegion,
+    LanguageOfContentItemAndDescendants,
+    Measurement,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    RelationshipTypeValues,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import MRImageStorage
+
+from config import codes
+from inference.findings import Box, Findings, Lesion, Status
+from node.report import wording
+from node.report.algorithm import algorithm_identification, observation_context
+from node.report.coding import ASSESSMENT, concept
+from node.report.content_items import container, in_percent
+from node.report.context import PreviousReport, ReportContext
+from node.report.evaluations import evaluations
+from node.report.evidence import SourceImages, reference_only
+from node.report.finish import CHARACTER_SET, finish, object_identity
+from node.report.identifiers import MANUFACTURER, derived_uid, tracking_uid
+from node.report.patient_study import copy_elements, decoded_text
+
+TEMPLATE = "1500"
+
+
+def build_measurement_report(findings: Findings, sources: SourceImages, context: ReportContext) -> Dataset:
+    """The finished SR document, UNVERIFIED and PRELIMINARY: no person has read it."""
+    identity = object_identity("sr", 1, bundle=findings.bundle, context=context, outcome=wording.outcome(findings))
+    document = Comprehensive3DSR(
+        evidence=[_stand_in(sources), *(reference_only(header) for header in sources.evidence)],
+        content=_content(findings, sources, context)[0],
+        series_instance_uid=identity.series_instance_uid,
+        series_number=identity.series_number,
+        sop_instance_uid=identity.sop_instance_uid,
+        instance_number=identity.instance_number,
+        manufacturer=MANUFACTURER,
+        is_complete=findings.status is not Status.NOT_ANALYSED,
+        is_final=False,
+        is_verified=False,
+        specific_character_set=CHARACTER_SET,
+        coding_schemes=[_private_scheme()],
+    )
+    document.StudyInstanceUID = sources.study_instance_uid
+    _remove_stand_in(document)
+    if context.predecessor is not None:
+        document.PredecessorDocumentsSequence = [_predecessor(context.predecessor)]
+    if requests := _requests(sources):
+        document.ReferencedRequestSequence = requests
+    return finish(document, sources.source, identity=identity, bundle=findings.bundle, context=context)
+
+
+def _content(findings: Findings, sources: SourceImages, context: ReportContext) -> ContentSequence:
+    title = codes.IMAGING_MEASUREMENT_REPORT if findings.lesions else codes.ONCOLOGY_MEASUREMENT_REPORT
+    root = ContainerContentItem(name=concept(title), template_id=TEMPLATE, is_content_continuous=False)
+    procedure = CodeContentItem(
+        concept(codes.PROCEDURE_REPORTED),
+        concept(codes.MRI_UNSPECIFIED_BODY_REGION),
+        RelationshipTypeValues.HAS_CONCEPT_MOD,
+    )
+    items = ContentSequence()
+    items.extend(LanguageOfContentItemAndDescendants(concept(codes.ENGLISH)))
+    items.extend(observation_context(findings.bundle))
+    items.append(procedure)
+    if findings.lesions:
+        groups = [_lesion_group(index, findings, sources, context) for index in range(len(findings.lesions))]
+        items.append(container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group]))
+    result = evaluations(findings, context.settings.institution_note)
+    items.append(container(codes.QUALITATIVE_EVALUATIONS, result))
+    root.ContentSequence = items
+    return ContentSequence([root], is_root=True)
+
+
+def _lesion_group(
+    index: int, findings: Findings, sources: SourceImages, context: ReportContext
+) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+    """TID 1410: one box on one image."""
+    lesion = findings.lesions[index]
+    image = lesion.image
+    frames = None if image.frame_number is None else [image.frame_number]
+    region = ImageRegion(
+        graphic_type=GraphicTypeValues.POLYLINE,
+        graphic_data=_closed_rectangle(lesion.box),
+        source_image=SourceImageForRegion(
+            referenced_sop_class_uid=str(sources.header(image).SOPClassUID),
+            referenced_sop_instance_uid=image.sop_instance_uid,
+            referenced_frame_numbers=frames,
+        ),
+    )
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=UID(tracking_uid(context.group_key, image, lesion.box, lesion.verdict)),
+            identifier=f"{MANUFACTURER} lesion {index + 1}",
+        ),
+        referenced_region=region,
+        geometric_purpose=concept(codes.BOUNDED_BY),
+        finding_category=concept(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
+        finding_type=concept(codes.LESION),
+        finding_sites=[FindingSite(concept(codes.SPINE))],
+        algorithm_id=algorithm_identification(findings.bundle),
+        measurements=_lesion_measurements(lesion),
+        qualitative_evaluations=[
+            QualitativeEvaluation(concept(codes.ASSESSMENT_CATEGORY), concept(ASSESSMENT[lesion.verdict]))
+        ],
+    )
+    group[0].ContinuityOfContent = "SEPARATE"  # a list of named values, no running text
+    return group
+
+
+def _lesion_measurements(lesion: Lesion) -> list[Measurement]:
+    values = (
+        (codes.PROBABILITY_OF_CANCER, lesion.probability_malignant),
+        (codes.CERTAINTY_OF_FINDING, lesion.score),
+    )
+    return [Measurement(concept(name), in_percent(value), concept(codes.PERCENT)) for name, value in values]
+
+
+def _closed_rectangle(box: Box) -> NDArray[np.float64]:
+    """(5, 2) corners (column, row), the first repeated. (0, 0) is the outer corner of the first pixel, PS3.3 C.10.5."""
+    return np.array([[box.x0, box.y0], [box.x1, box.y0], [box.x1, box.y1], [box.x0, box.y1], [box.x0, box.y0]])
+
+
+def _private_scheme() -> CodingSchemeIdentificationItem:
+    return CodingSchemeIdentificationItem(designator=codes.PRIVATE_SCHEME, name=codes.PRIVATE_SCHEME_NAME)
+
+
+def _stand_in(sources: SourceImages) -> Dataset:
+    """The first evidence image, for highdicom alone: it wants one, of a SOP class that it knows."""
+    header = Dataset()
+    header.SOPClassUID = MRImageStorage
+    header.SOPInstanceUID = header.SeriesInstanceUID = derived_uid("stand-in")
+    header.StudyInstanceUID = sources.study_instance_uid
+    return reference_only(header)
+
+
+def _remove_stand_in(document: Dataset) -> None:
+    study = document.CurrentRequestedProcedureEvidenceSequence[0]
+    del study.ReferencedSeriesSequence[0]
+    if not study.ReferencedSeriesSequence:  # Type 1C: no image of this study can be referred to
+        del document.CurrentRequestedProcedureEvidenceSequence
+
+
+def _predecessor(previous: PreviousReport) -> Dataset:
+    instance, series, study = Dataset(), Dataset(), Dataset()
+    instance.ReferencedSOPClassUID = previous.sop_class_uid
+    instance.ReferencedSOPInstanceUID = previous.sop_instance_uid
+    series.SeriesInstanceUID = previous.series_instance_uid
+    study.StudyInstanceUID = previous.study_instance_uid
+    series.ReferencedSOPSequence = [instance]
+    study.ReferencedSeriesSequence = [series]
+    return study
+
+
+def _requests(sources: SourceImages) -> list[Dataset]:
+    """Referenced Request Sequence (PS3.3 C.17.2), where the images say which request they answer."""
+    requests = []
+    for source in sources.source.get("RequestAttributesSequence") or ():
+        if not decoded_text(source, "RequestedProcedureID"):
+            continue
+        request = Dataset()
+        request.StudyInstanceUID = sources.study_instance_uid
+        request.ReferencedStudySequence = []
+        for keyword in (
+            "AccessionNumber",
+            "PlacerOrderNumberImagingServiceRequest",
+            "FillerOrderNumberImagingServiceRequest",
+            "RequestedProcedureDescription",
+        ):
+            setattr(request, keyword, "")
+        request.RequestedProcedureCodeSequence = []
+        copy_elements(sources.source, request, ["AccessionNumber", "IssuerOfAccessionNumberSequence"])
+        copy_elements(
+            source,
+            request,
+            ["RequestedProcedureID", "RequestedProcedureDescription", "RequestedProcedureCodeSequence"],
+        )
+        requests.append(request)
+    return requests

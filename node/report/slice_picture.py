@@ -1,0 +1,107 @@
+"""Source slices as gray pictures with square pixels, large enough to draw on.
+
+Pixels and window come from `inference.volume`, so a reader sees what the networks saw.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from inference.errors import PixelError
+from inference.findings import Box, ImageReference, SeriesUsed
+from inference.heads import DAMAGED, parse_head
+from inference.selection import EligibleSeries
+from inference.stacks import SliceHead, stack_images
+from inference.volume import load_volume, window_to_uint8
+
+log = structlog.get_logger(__name__)
+
+SHORTER_SIDE_PX = 768  # boxes of 20 stored pixels stay readable, and so does text beside them
+LONGER_SIDE_PX = 2304  # three times as long: beyond it a strip-shaped image would make objects of 20 MB
+_LARGEST_ASPECT = 4.0  # a pixel four times as high as wide is no image of a scanner: the spacing is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePicture:
+    """A gray picture of one slice.
+
+    `scale` are picture pixels per stored pixel along x and y; `orientation` are the 6 direction cosines of the
+    slice, along a row, then along a column (LPS).
+    """
+
+    image: Image.Image
+    scale: tuple[float, float]
+    orientation: tuple[float, ...]
+
+    def place(self, box: Box) -> tuple[float, float, float, float]:
+        """The box in picture pixels: left, top, right, bottom."""
+        x, y = self.scale
+        return box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y
+
+
+def load_slice_pictures(
+    series: SeriesUsed, wanted: Iterable[ImageReference], headers: Mapping[str, Dataset], files: Mapping[str, Path]
+) -> dict[ImageReference, SlicePicture]:
+    """The wanted images of one series. What cannot be read or decoded is left out and logged: the SR matters more."""
+    slices = [head for image in wanted if (head := _slice_head(image, headers, files)) is not None]
+    if not slices:
+        return {}
+    try:
+        return _decoded(series, slices)  # together: one window for all, and a multi-frame file is read once
+    except (PixelError, OSError) as error:
+        if len(slices) > 1:  # one damaged slice must not take the others with it
+            alone = [load_slice_pictures(series, [head.image], headers, files) for head in slices]
+            return {image: picture for pictures in alone for image, picture in pictures.items()}
+        log.warning("slice_picture_unreadable", series_instance_uid=series.series_instance_uid, error=str(error))
+        return {}
+
+
+def _decoded(series: SeriesUsed, slices: Sequence[SliceHead]) -> dict[ImageReference, SlicePicture]:
+    stack = EligibleSeries(
+        series_instance_uid=series.series_instance_uid,
+        study_instance_uid=series.study_instance_uid,
+        kind=series.kind,
+        kind_evidence=series.kind_evidence,
+        slices=tuple(slices),
+    )
+    gray = window_to_uint8(load_volume(stack))
+    return {
+        head.image: SlicePicture(*square_pixels(Image.fromarray(pixels), head.pixel_spacing_mm), head.orientation)
+        for head, pixels in zip(slices, gray, strict=True)
+    }
+
+
+def square_pixels(image: Image.Image, pixel_spacing_mm: tuple[float, float]) -> tuple[Image.Image, tuple[float, float]]:
+    """Resample so that both spacings are equal and the shorter side has `SHORTER_SIDE_PX` or more.
+
+    Returns the picture and its pixels per stored pixel along x and y.
+
+    `pixel_spacing_mm` is (between rows, between columns), PS3.3 10.7.1.3.
+    """
+    between_rows, between_columns = pixel_spacing_mm
+    aspect = between_rows / between_columns
+    if not 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT:
+        aspect = 1.0
+    width, height = image.width * max(1.0, 1 / aspect), image.height * max(1.0, aspect)
+    enlarge = max(1.0, SHORTER_SIDE_PX / min(width, height))
+    enlarge = min(enlarge, LONGER_SIDE_PX / max(width, height))
+    size = (max(1, round(width * enlarge)), max(1, round(height * enlarge)))
+    picture = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+    return picture, (size[0] / image.width, size[1] / image.height)
+
+
+def _slice_head(image: ImageReference, headers: Mapping[str, Dataset], files: Mapping[str, Path]) -> SliceHead | None:
+    uid = image.sop_instance_uid
+    if uid not in headers or uid not in files:
+        log.warning("slice_picture_without_file", sop_instance_uid=uid)
+        return None
+    try:
+        candidates, _ = stack_images([parse_head(headers[uid], files[uid])])
+    except DAMAGED as error:
+        log.warning("slice_picture_unreadable_header", sop_instance_uid=uid, error=type(error).__name__)
+        return None
+    return next((c.slice for c in candidates if c.slice.image.frame_number == image.frame_number), None)
