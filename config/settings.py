@@ -89,9 +89,12 @@ class WorkerSettings(Part):
 
 
 class SenderSettings(Part):
-    """Delays between attempts grow as base * 2^attempt up to the cap, with jitter."""
+    """Delays between attempts grow as base * 2^attempt up to the cap, with jitter.
 
-    maximum_attempts: Annotated[int, Field(ge=1)] = 12
+    With the defaults an object waits about two days for its PACS, a weekend's outage, before it is a dead letter.
+    """
+
+    maximum_attempts: Annotated[int, Field(ge=1)] = 100
     retry_base_s: Seconds = 5.0
     retry_cap_s: Seconds = 3600.0
     lease_s: Seconds = 120.0

@@ -1,0 +1,124 @@
+"""From findings to report objects on disk: headers read, report built and checked, files written durably."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+from typing import Final
+
+import structlog
+from pydicom import Dataset, dcmread, dcmwrite
+
+from config.settings import ReportSettings
+from inference.findings import BundleIdentity, Findings, Reason, Status
+from inference.heads import DAMAGED
+from node.report import ReportContext, ReportObject, build_report
+from storage.cases import Claim, NewReportObject
+from storage.files import FileStore, name_for
+from storage.schema import InstanceRow, ReportObjectRow
+
+log = structlog.get_logger(__name__)
+
+AREA: Final = "reports"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One claimed case with its images, as they were when it was claimed."""
+
+    claim: Claim
+    instances: tuple[InstanceRow, ...]
+    predecessor: ReportObjectRow | None  # the SR of the revision before, which this one's SR replaces
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds of each stage, in the order the stages began."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+def not_analysed(bundle: BundleIdentity, reason: Reason, detail: str) -> Findings:
+    return Findings(status=Status.NOT_ANALYSED, bundle=bundle, reason=reason, detail=detail)
+
+
+def make_report(
+    findings: Findings, work: Work, files: FileStore, settings: ReportSettings, watch: Stopwatch
+) -> list[NewReportObject]:
+    """Build the report objects of a case and write their files.
+
+    The same work gives the same objects: every time and UID in them comes from stored data. Raises ReportCheckError
+    when an object contradicts its source, StorageError when a file cannot be written.
+    """
+    with watch.stage("read headers"):
+        headers = _read_headers(work.instances, files)
+    with watch.stage("build report"):
+        objects = build_report(findings, headers, _context(work, headers, files, settings))
+    with watch.stage("write report"):
+        return [_write(one, files) for one in objects]
+
+
+def _context(work: Work, headers: Mapping[str, Dataset], files: FileStore, settings: ReportSettings) -> ReportContext:
+    return ReportContext(
+        group_key=work.claim.group_key,
+        revision=work.claim.revision,
+        created_at=work.claim.state_since,
+        settings=settings,
+        files={row.sop_instance_uid: files.path(row.file) for row in work.instances},
+        predecessor=work.predecessor,
+        identity=_identity(work.instances[0]),  # the last resort when no header can be used
+    )
+
+
+def _read_headers(instances: Sequence[InstanceRow], files: FileStore) -> dict[str, Dataset]:
+    """The readable headers by SOP Instance UID; a damaged file is left out and logged."""
+    headers: dict[str, Dataset] = {}
+    for row in instances:
+        try:
+            header = dcmread(files.path(row.file), stop_before_pixels=True)
+            if "StudyInstanceUID" not in header:  # a file cut inside a sequence is read as an empty data set
+                raise ValueError("the data set is empty or cut short")
+            headers[row.sop_instance_uid] = header
+        except (*DAMAGED, OSError) as error:
+            log.warning("instance_unreadable", sop_instance_uid=row.sop_instance_uid, error=type(error).__name__)
+    return headers
+
+
+def _identity(instance: InstanceRow) -> Dataset:
+    """Patient and study as they were received, for a case of which no file can be read any more."""
+    dataset = Dataset()
+    dataset.PatientID = instance.patient_id
+    dataset.IssuerOfPatientID = instance.issuer_of_patient_id
+    dataset.PatientName = instance.patient_name
+    dataset.PatientBirthDate = instance.patient_birth_date
+    dataset.PatientSex = instance.patient_sex
+    dataset.StudyInstanceUID = instance.study_instance_uid
+    dataset.StudyDate = instance.study_date
+    return dataset
+
+
+def _write(one: ReportObject, files: FileStore) -> NewReportObject:
+    buffer = BytesIO()
+    dcmwrite(buffer, one.dataset, enforce_file_format=True)
+    content = buffer.getvalue()
+    content_sha256 = sha256(content).hexdigest()
+    uid = str(one.dataset.SOPInstanceUID)
+    return NewReportObject(
+        kind=one.kind,
+        sop_class_uid=str(one.dataset.SOPClassUID),
+        sop_instance_uid=uid,
+        series_instance_uid=str(one.dataset.SeriesInstanceUID),
+        study_instance_uid=str(one.dataset.StudyInstanceUID),
+        file=files.write(AREA, name_for(uid, content_sha256), [content]),
+        content_sha256=content_sha256,
+    )

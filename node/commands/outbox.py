@@ -1,0 +1,99 @@
+"""`spinenode outbox`: what waits to be sent, what is a dead letter, and sending it again."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.commands.surroundings import memory_of, settings_of
+
+if TYPE_CHECKING:
+    from storage.schema import DeliveryRow
+
+app = typer.Typer(no_args_is_help=True, help="Deliveries to the destinations: look, and send again.")
+
+
+def register(parent: typer.Typer) -> None:
+    parent.add_typer(app, name="outbox")
+
+
+@app.command("list")
+def show_list(
+    context: typer.Context,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only these: pending, sending, sent, committed, dead.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show the newest deliveries."""
+    from node.commands.output import show_json, show_table
+    from storage import outbox
+    from storage.schema import DeliveryState
+
+    states = [_state(name) for name in state] if state else None
+    with memory_of(settings_of(context)) as database, database.reading() as session:
+        rows = [as_data(row) for row in outbox.listing(session, states=states, limit=limit)]
+        counts = outbox.counts(session)
+    if as_json:
+        show_json(rows)
+        return
+    summary = [(name, of_state.value, number) for (name, of_state), number in counts.items()]
+    show_table("Deliveries", ("destination", "state", "number"), summary)
+    columns = ("id", "destination", "state", "object", "case", "attempts", "due", "reason")
+    keys = ("id", "destination", "state", "object", "case_id", "attempts", "available_at", "reason")
+    if rows:
+        show_table(f"The newest {len(rows)}", columns, ([row[key] for key in keys] for row in rows))
+    if counts and any(found is DeliveryState.DEAD for _, found in counts):
+        from node.commands.output import show_text
+
+        show_text("Send dead letters again with `spinenode outbox retry --dead`, or one with `... retry ID`.")
+
+
+@app.command()
+def retry(
+    context: typer.Context,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Numbers of deliveries.")] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Every dead letter.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Send dead letters again, or deliveries that wait for their next attempt, now and with attempts counted anew."""
+    from node.commands.output import show_json, show_text
+    from node.errors import NodeError
+    from storage import outbox
+
+    if bool(ids) == dead:
+        raise typer.BadParameter("name the deliveries, or take --dead for every dead letter")
+    with memory_of(settings_of(context)) as database, database.transaction() as session:
+        number = outbox.resend(session, ids or None, database.now())
+    if as_json:
+        show_json({"asked_again": number})
+    else:
+        show_text(f"{number} deliveries are due now")
+    if ids and number < len(set(ids)):
+        raise NodeError(f"{len(set(ids)) - number} of these deliveries cannot be sent again: sent already, or unknown")
+
+
+def as_data(row: "DeliveryRow") -> dict[str, Any]:
+    original = row.report_object_id is None
+    return {
+        "id": row.id,
+        "destination": row.destination,
+        "state": row.state,
+        "object": f"original {row.instance_id}" if original else f"report object {row.report_object_id}",
+        "case_id": row.case_id,
+        "attempts": row.attempts,
+        "available_at": row.available_at,
+        "created_at": row.created_at,
+        "sent_at": row.sent_at,
+        "reason": row.reason,
+    }
+
+
+def _state(name: str) -> Any:
+    from storage.schema import DeliveryState
+
+    try:
+        return DeliveryState(name)
+    except ValueError:
+        allowed = ", ".join(member.value for member in DeliveryState)
+        raise typer.BadParameter(f"{name!r}: one of {allowed}", param_hint="--state") from None

@@ -1,0 +1,60 @@
+"""`spinenode serve` and the worker that it starts."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from node.commands.surroundings import settings_of
+
+LogLevel = Annotated[
+    str,
+    typer.Option("--log-level", envvar="SPINENODE_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.", metavar="LEVEL"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command(hidden=True)(worker)
+
+
+def serve(context: typer.Context, log_level: LogLevel = "INFO") -> None:
+    """Run the node: receive, group, analyse, report, send. Ends in order on SIGTERM or Ctrl-C.
+
+    Logs go to stderr, as JSON lines unless it is a terminal. The line `node_ready` tells that images are taken.
+    """
+    settings = settings_of(context)
+    _full_logs(log_level)
+    from node.service import serve as run
+
+    run(settings)
+
+
+def worker(
+    context: typer.Context,
+    settings_from_stdin: Annotated[
+        bool, typer.Option("--settings-from-stdin", help="Read the settings from stdin, stop when it ends.")
+    ] = False,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run one worker: claim ready cases, analyse them, write their reports. `serve` starts one by itself.
+
+    With PostgreSQL and a shared data_dir, further ones may be started by hand on other machines.
+    """
+    from node.worker_process import read_settings, run_worker
+
+    settings = read_settings(sys.stdin) if settings_from_stdin else settings_of(context)
+    _full_logs(log_level)
+    raise typer.Exit(run_worker(settings, parent=sys.stdin if settings_from_stdin else None))
+
+
+def _full_logs(level: str) -> None:
+    import logging
+
+    from node.errors import NodeError
+    from node.logs import configure_logging
+
+    name = level.upper()
+    if name not in logging.getLevelNamesMapping():
+        raise NodeError(f"log level {level!r}: DEBUG, INFO, WARNING or ERROR are allowed")
+    configure_logging(level=name)

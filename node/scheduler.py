@@ -1,0 +1,90 @@
+"""Housekeeping by timers. The timers hold no state: every job asks the database what is due, so that a restart loses
+nothing and a second scheduler does no harm.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import func, select
+
+from config.settings import Settings
+from node.grouping import complete_cases, place_new_instances
+from node.logs import describe_error, traceback_without_values
+from storage import cases, outbox
+from storage.database import Database
+from storage.files import FileStore
+from storage.schema import CaseRow, CaseState, DeliveryState, InstanceRow, Placement
+
+log = structlog.get_logger(__name__)
+
+_GROUPING_EVERY_S: Final = 1.0
+_FINISHING_EVERY_S: Final = 2.0
+_HEALTH_EVERY_S: Final = 60.0
+_LOW_SPACE_FACTOR: Final = 2  # warn at twice the free space below which the receiver refuses images
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    every_s: float
+    run: Callable[[], object]
+
+
+def housekeeping(database: Database, files: FileStore, settings: Settings) -> list[Job]:
+    """The jobs of one node."""
+    return [
+        Job("place", _GROUPING_EVERY_S, lambda: place_new_instances(database, settings)),
+        Job("complete", _GROUPING_EVERY_S, lambda: complete_cases(database, settings)),
+        Job("finish_delivered", _FINISHING_EVERY_S, lambda: finish_delivered(database)),
+        Job("health", _HEALTH_EVERY_S, lambda: report_health(database, files, settings)),
+    ]
+
+
+def make_scheduler(jobs: list[Job]) -> BackgroundScheduler:
+    """A scheduler, not yet started, that runs each job alone and late rather than never."""
+    scheduler = BackgroundScheduler(
+        timezone="UTC",
+        # without misfire_grace_time=None a job is dropped when all threads were busy for a second
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+    )
+    for job in jobs:
+        scheduler.add_job(job.run, "interval", seconds=job.every_s, id=job.name, name=job.name)
+    scheduler.add_listener(_log_job_error, EVENT_JOB_ERROR)
+    return scheduler
+
+
+def finish_delivered(database: Database) -> int:
+    """Close the cases whose reports have reached every destination; returns how many."""
+    with database.transaction() as session:
+        finished = cases.finish_delivered(session, database.now())
+    if finished:
+        log.info("cases_done", count=finished)
+    return finished
+
+
+def report_health(database: Database, files: FileStore, settings: Settings) -> None:
+    """One log line that an operator's monitoring can watch: space, queues, dead letters, held cases."""
+    with database.reading() as session:
+        of_state = dict(session.execute(select(CaseRow.state, func.count()).group_by(CaseRow.state)).all())
+        new = session.scalar(select(func.count()).where(InstanceRow.placement == Placement.NEW.value))
+        deliveries = outbox.counts(session)
+    free = files.free_bytes()
+    of_delivery_state = {
+        state.value: sum(count for (_, found), count in deliveries.items() if found == state) for state in DeliveryState
+    }
+    log.info("health", free_bytes=free, unplaced_instances=new, cases=of_state, deliveries=of_delivery_state)
+    if free < _LOW_SPACE_FACTOR * settings.receiver.minimum_free_bytes:
+        log.warning("disk_nearly_full", free_bytes=free, refused_below=settings.receiver.minimum_free_bytes)
+    if held := of_state.get(CaseState.HELD.value):
+        log.warning("cases_held", count=held, next_step="spinenode case list --state held")
+    if dead := of_delivery_state[DeliveryState.DEAD.value]:
+        log.warning("deliveries_dead", count=dead, next_step="spinenode outbox list --state dead")
+
+
+def _log_job_error(event: JobExecutionEvent) -> None:
+    error = event.exception
+    log.error("job_failed", job=event.job_id, error=describe_error(error), exception=traceback_without_values(error))

@@ -1,0 +1,162 @@
+"""The node as one service: receiver, sender, timers and the worker process, started and stopped in order."""
+
+import fcntl
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from config.settings import Settings
+from inference.findings import BundleIdentity
+from inference.pipeline import bundle_identity
+from node.errors import NodeError
+from node.grouping import reconsider_unrouted
+from node.receiver import Receiver
+from node.scheduler import housekeeping, make_scheduler
+from node.sender import Sender
+from node.worker_process import WorkerProcess
+from storage.database import Database, check_schema, upgrade
+from storage.files import FileStore
+from storage.instances import InstanceRecorder
+
+log = structlog.get_logger(__name__)
+
+_RECEIVER_DRAIN_S: Final = 10.0  # running associations may end for so long; their senders try again later
+_LOCK_FILE: Final = "spinenode.lock"
+
+
+class Service:
+    """One node in this process, with its worker in another. Start it once, stop it once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._parts = ExitStack()
+        self._receiver: Receiver | None = None
+        self._worker = WorkerProcess(settings)
+
+    @property
+    def port(self) -> int:
+        """The port that the receiver listens on. Raises NodeError before the start."""
+        if self._receiver is None:
+            raise NodeError("the node is not running: start it before asking for its port")
+        return self._receiver.port
+
+    @property
+    def worker_pid(self) -> int | None:
+        """Of the worker process; None while none lives."""
+        return self._worker.pid
+
+    def start(self) -> None:
+        """Start every part, the receiver last: an image is taken only when all that follows is there.
+
+        Raises ConfigError, StorageError, BundleError or NodeError when a part cannot start; the others are stopped.
+        """
+        try:
+            self._start_parts()
+        except BaseException:
+            self._parts.close()
+            raise
+
+    def stop(self) -> None:
+        """Take no more images, let running work end in its time, close everything. Harmless when stopped already."""
+        log.info("node_stopping")
+        self._parts.close()
+        self._receiver = None
+        log.info("node_stopped")
+
+    def _start_parts(self) -> None:
+        settings = self._settings
+        bundle = bundle_identity(settings.worker.bundle)  # before all else: without a model nothing can be answered
+        database = self._open_database()
+        files = FileStore(settings.storage.data_dir)
+        files.remove_stale_parts()
+        reconsider_unrouted(database, settings)
+        recorder = InstanceRecorder(database)
+        self._parts.callback(recorder.close)
+        self._worker.start()
+        self._parts.callback(self._worker.stop)
+        scheduler = make_scheduler(housekeeping(database, files, settings))
+        scheduler.start()
+        self._parts.callback(scheduler.shutdown)
+        sender = Sender(
+            database,
+            files,
+            settings.destinations,
+            settings.sender,
+            settings.receiver.ae_title,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        sender.start()
+        self._parts.callback(sender.stop)
+        receiver = Receiver(settings.receiver, settings.callers, files=files, recorder=recorder, clock=database.now)
+        receiver.start()
+        self._parts.callback(receiver.stop, _RECEIVER_DRAIN_S)
+        self._receiver = receiver
+        self._announce(bundle)
+
+    def _open_database(self) -> Database:
+        storage = self._settings.storage
+        database = Database(storage.url())
+        self._parts.callback(database.dispose)
+        if database.is_sqlite:
+            self._parts.enter_context(_only_one_in(storage.data_dir))
+            upgrade(storage.url())
+        check_schema(database)
+        return database
+
+    def _announce(self, bundle: BundleIdentity) -> None:
+        settings = self._settings
+        log.info(
+            "node_ready",
+            ae_title=settings.receiver.ae_title,
+            address=settings.receiver.bind_address,
+            port=self.port,
+            destinations=[f"{one.name}={one.ae_title}@{one.host}:{one.port}" for one in settings.destinations],
+            bundle=bundle.name,
+            bundle_version=bundle.version,
+            bundle_sha256=bundle.sha256[:12],
+        )
+        if bundle.phantom_trained:
+            log.warning(
+                "model_trained_on_phantom", bundle=bundle.name, effect="its findings say nothing about real patients"
+            )
+        if not settings.routes:
+            log.warning("no_routes", effect="every image is set aside", remedy="add a [[routes]] table")
+
+
+def serve(settings: Settings) -> None:
+    """Run a node until SIGTERM or SIGINT. Raises what `Service.start` raises."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: ended.set())
+    service = Service(settings)
+    service.start()
+    ended.wait()
+    service.stop()
+
+
+@contextmanager
+def _only_one_in(data_dir: Path) -> Iterator[None]:
+    """Refuse a second node on the same SQLite data. The lock goes with the process, however it ends."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / _LOCK_FILE
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise NodeError(
+                f"another node (process {holder}) runs on {data_dir}: stop it, or set another storage.data_dir; "
+                "several nodes on one memory need PostgreSQL (storage.database_url)"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield

@@ -1,0 +1,218 @@
+"""Claims ready cases, runs the engine on them and answers: always with a report, at most once per revision."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from config.settings import Settings
+from inference.case import Case
+from inference.errors import CaseRejected
+from inference.findings import Findings, Reason
+from inference.findings_json import to_json
+from node.answer import Stopwatch, Work, make_report, not_analysed
+from node.engine import Engine
+from node.lease import Heartbeat
+from node.logs import describe_error
+from node.report import ReportError
+from storage import cases
+from storage.cases import Claim, NewReportObject
+from storage.database import Database
+from storage.errors import LeaseLost, StorageError
+from storage.files import FileStore
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_RETRY_S: Final = 300.0  # between two attempts at one case
+_STORAGE_RETRY_S: Final = 5.0  # after a fault of the database, before the next claim
+
+
+class FreshProcessNeeded(Exception):
+    """The GPU context of this process is broken: every later run would fail too. End the process, start another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What will be stored: `failed_reason` is set when no model's word stands behind it."""
+
+    findings: Findings
+    objects: list[NewReportObject]
+    failed_reason: str | None
+
+
+class Worker:
+    """One thread's work. Several workers, in any number of processes, share one database without harm."""
+
+    def __init__(self, database: Database, files: FileStore, engine: Engine, *, settings: Settings, owner: str) -> None:
+        self._database = database
+        self._files = files
+        self._engine = engine
+        self._settings = settings
+        self._owner = owner
+        self._current: Claim | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer cases until `stop` is set; the case in work is finished first. Raises FreshProcessNeeded."""
+        while not stop.is_set():
+            try:
+                worked = self.run_once()
+            except StorageError as error:
+                log.warning("worker_storage_fault", reason=str(error), retry_after_s=_STORAGE_RETRY_S)
+                stop.wait(_STORAGE_RETRY_S)
+                continue
+            if not worked:
+                stop.wait(self._settings.worker.poll_s)
+
+    def run_once(self) -> bool:
+        """Claim one case and answer it; False when none is ready.
+
+        Raises StorageError when no case can be claimed, FreshProcessNeeded after an attempt that broke the GPU.
+        """
+        work = self._claim()
+        if work is None:
+            return False
+        self._current = work.claim
+        case = {"case_id": work.claim.case_id, "revision": work.claim.revision, "attempt": work.claim.attempt}
+        with structlog.contextvars.bound_contextvars(**case):
+            try:
+                self._answer(work)
+            except LeaseLost as error:
+                log.warning("case_lost", reason=str(error), effect="nothing was written")
+            except Exception as error:  # job boundary: one case must not end the worker
+                log.exception("case_attempt_failed", instances=len(work.instances))
+                self._give_back(work.claim, describe_error(error), self._retry_delay_s(work.claim))
+                if _breaks_the_process(error):
+                    raise FreshProcessNeeded(describe_error(error)) from error
+            finally:
+                self._current = None
+        return True
+
+    def abandon(self) -> None:
+        """Give the case in work back at once, from another thread, because this process is about to end."""
+        claim = self._current
+        if claim is not None:
+            self._give_back(claim, "the worker was stopped", 0.0)
+
+    def _claim(self) -> Work | None:
+        worker = self._settings.worker
+        with self._database.transaction() as session:
+            claim = cases.claim(
+                session,
+                owner=self._owner,
+                now=self._database.now(),
+                lease_s=worker.lease_s,
+                maximum_attempts=worker.maximum_attempts,
+            )
+            if claim is None:
+                return None
+            return Work(
+                claim=claim,
+                instances=tuple(cases.instances_of(session, claim.case_id)),
+                predecessor=cases.previous_report(session, claim.case_id, claim.revision),
+            )
+
+    def _answer(self, work: Work) -> None:
+        claim, watch, begin = work.claim, Stopwatch(), time.perf_counter()
+        waited_s = (self._database.now() - claim.state_since).total_seconds()
+        log.info("case_claimed", instances=len(work.instances), waited_s=round(waited_s, 3))
+        with Heartbeat(self._renewal(claim), lease_s=self._settings.worker.lease_s) as heartbeat:
+            answer = self._findings_and_objects(work, watch)
+            if heartbeat.lost:
+                raise LeaseLost(
+                    f"case {claim.case_id}: another worker has it since attempt {claim.attempt} took too long"
+                )
+            seconds = {**answer.findings.timings_s, **watch.seconds, "attempt": time.perf_counter() - begin}
+            findings = replace(answer.findings, timings_s=seconds)
+            with self._database.transaction() as session:
+                cases.report(
+                    session,
+                    claim,
+                    findings=to_json(findings),
+                    objects=answer.objects,
+                    destinations=self._destinations(claim),
+                    failed_reason=answer.failed_reason,
+                    now=self._database.now(),
+                )
+        log.info(
+            "case_reported",
+            status=findings.status.value,
+            reason=None if findings.reason is None else findings.reason.value,
+            failed=answer.failed_reason is not None,
+            objects=len(answer.objects),
+            seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        )
+
+    def _findings_and_objects(self, work: Work, watch: Stopwatch) -> _Answer:
+        claim = work.claim
+        if claim.give_up_reason is not None:
+            return self._last_word(work, claim.give_up_reason, watch)
+        try:
+            with watch.stage("engine"):
+                findings = self._engine.run(self._case(work))
+        except CaseRejected as error:
+            findings = not_analysed(self._engine.identity, Reason.NO_ELIGIBLE_SERIES, str(error))
+        try:
+            return _Answer(findings, self._make_report(findings, work, watch), None)
+        except ReportError as error:  # the findings and their report contradict each other: neither may leave
+            log.exception("report_refused", remedy="the report says not analysed; tell the makers of the node")
+            substitute = not_analysed(
+                self._engine.identity, Reason.MODEL_FAILURE, "The result did not pass the check of its own report."
+            )
+            failed_reason = f"the report was refused: {describe_error(error)}"
+            return _Answer(substitute, self._make_report(substitute, work, watch), failed_reason)
+
+    def _last_word(self, work: Work, reason: str, watch: Stopwatch) -> _Answer:
+        """No model is run any more. Even when no report can be made the case ends, with the reason, as failed."""
+        kind = Reason.IDENTITY_CONFLICT if reason.startswith(cases.REJECTION) else Reason.MODEL_FAILURE
+        findings = not_analysed(self._engine.identity, kind, reason)
+        try:
+            return _Answer(findings, self._make_report(findings, work, watch), reason)
+        except StorageError:
+            raise  # no room, no disk: the report can be made later
+        except Exception as error:  # the last resort of a case: whatever is wrong with its images, it must end
+            log.exception("report_impossible", effect="the case has failed and no object was made")
+            return _Answer(findings, [], f"{reason}; no report could be made: {describe_error(error)}")
+
+    def _make_report(self, findings: Findings, work: Work, watch: Stopwatch) -> list[NewReportObject]:
+        return make_report(findings, work, self._files, self._settings.reports, watch)
+
+    def _case(self, work: Work) -> Case:
+        files = tuple(self._files.path(row.file) for row in work.instances)
+        return Case(case_id=str(work.claim.case_id), files=files)
+
+    def _renewal(self, claim: Claim) -> Callable[[], None]:
+        def renew() -> None:
+            with self._database.transaction() as session:
+                cases.renew(session, claim, now=self._database.now(), lease_s=self._settings.worker.lease_s)
+
+        return renew
+
+    def _destinations(self, claim: Claim) -> tuple[str, ...]:
+        route = next((one for one in self._settings.routes if one.name == claim.route), None)
+        if route is None:
+            log.error("route_gone", route=claim.route, effect="the report is kept and delivered to nobody")
+            return ()
+        return route.results_to
+
+    def _retry_delay_s(self, claim: Claim) -> float:
+        return min(self._settings.worker.retry_base_s * 2.0 ** (claim.attempt - 1), _LONGEST_RETRY_S)
+
+    def _give_back(self, claim: Claim, reason: str, delay_s: float) -> None:
+        """Return the case for another attempt. When even that fails, its lease runs out and the effect is the same."""
+        try:
+            with self._database.transaction() as session:
+                now = self._database.now()
+                cases.attempt_failed(
+                    session, claim, reason=reason, now=now, available_at=now + timedelta(seconds=delay_s)
+                )
+        except (LeaseLost, StorageError) as error:
+            log.warning("case_not_given_back", reason=str(error))
+
+
+def _breaks_the_process(error: BaseException) -> bool:
+    """A CUDA fault outlives its call: the context stays broken until the process ends."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error)

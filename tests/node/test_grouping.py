@@ -1,0 +1,344 @@
+"""Instances find their case, and cases find their end, on a real database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import select
+
+from config.settings import GroupingSettings, RouteSettings, Settings
+from node.grouping import complete_cases, contradictions, place_new_instances, reconsider_unrouted
+from storage import cases
+from storage.database import Database
+from storage.schema import CaseRow, CaseState, DeliveryRow, InstanceRow
+from tests.node.conftest import Clock, Receive
+
+COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+@dataclass
+class Node:
+    """The steps of grouping, and a look at what they left."""
+
+    database: Database
+    settings: Settings
+    clock: Clock
+
+    def place(self) -> int:
+        return place_new_instances(self.database, self.settings)
+
+    def complete(self) -> int:
+        return complete_cases(self.database, self.settings)
+
+    def cases(self) -> list[CaseRow]:
+        with self.database.reading() as session:
+            return list(session.scalars(select(CaseRow).order_by(CaseRow.id)))
+
+    def only_case(self) -> CaseRow:
+        (case,) = self.cases()
+        return case
+
+    def instances(self) -> list[InstanceRow]:
+        with self.database.reading() as session:
+            return list(session.scalars(select(InstanceRow).order_by(InstanceRow.id)))
+
+    def forwarded_to(self) -> list[str]:
+        with self.database.reading() as session:
+            return list(session.scalars(select(DeliveryRow.destination).order_by(DeliveryRow.id)))
+
+    def decide(self, decision: Callable[..., None], number: int = 0) -> None:
+        with self.database.transaction() as session:
+            decision(session, session.get_one(CaseRow, self.cases()[number].id), "a person said so", self.clock())
+
+    def answer(self) -> None:
+        """Run and report the ready case, as a worker does."""
+        with self.database.transaction() as session:
+            claim = cases.claim(session, owner="w", now=self.clock(), lease_s=60, maximum_attempts=3)
+            assert claim is not None
+            cases.report(session, claim, findings={}, objects=[], destinations=[], failed_reason=None, now=self.clock())
+
+
+@pytest.fixture
+def node(database: Database, settings: Settings, clock: Clock) -> Node:
+    return Node(database, settings, clock)
+
+
+def with_route(settings: Settings, **changes: object) -> Settings:
+    route = settings.routes[0].model_copy(update=changes)
+    return settings.model_copy(update={"routes": (route,)})
+
+
+def test_images_of_one_patient_and_day_make_one_case(node: Node, receive: Receive) -> None:
+    receive()
+    receive(study_instance_uid="2.25.3002", series_instance_uid="2.25.2002")
+
+    assert node.place() == 2
+    assert node.only_case().state == CaseState.COLLECTING
+    assert [row.case_id for row in node.instances()] == [node.only_case().id] * 2
+
+
+def test_two_patients_make_two_cases(node: Node, receive: Receive) -> None:
+    receive()
+    receive(patient_id="P2", study_instance_uid="2.25.3002", series_instance_uid="2.25.2002")
+
+    node.place()
+
+    assert [case.state for case in node.cases()] == [CaseState.COLLECTING] * 2
+
+
+def test_more_than_one_batch_is_placed_in_one_run(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.grouping._BATCH", 2)
+    for _ in range(5):
+        receive()
+
+    assert node.place() == 5
+
+
+def test_an_object_no_pipeline_reads_is_set_aside_with_its_reason(node: Node, receive: Receive) -> None:
+    receive(sop_class_uid=COMPREHENSIVE_3D_SR)
+
+    node.place()
+
+    (row,) = node.instances()
+    assert (row.placement, row.placement_reason) == ("set_aside", "no pipeline reads Comprehensive 3D SR Storage")
+    assert node.cases() == []
+
+
+def test_a_report_of_the_node_that_comes_back_is_known_by_its_uid(node: Node, receive: Receive) -> None:
+    receive()
+    node.place()
+    node.clock.pass_s(30)
+    node.complete()
+    with node.database.transaction() as session:
+        claim = cases.claim(session, owner="w", now=node.clock(), lease_s=60, maximum_attempts=3)
+        assert claim is not None
+        made = cases.NewReportObject(
+            kind="summary",
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+            sop_instance_uid="2.25.5005",
+            series_instance_uid="2.25.6",
+            study_instance_uid="2.25.3001",
+            file="reports/00/x.dcm",
+            content_sha256="ab" * 32,
+        )
+        cases.report(session, claim, findings={}, objects=[made], destinations=[], failed_reason=None, now=node.clock())
+    node.settings = with_route(node.settings, forward_originals_to=("pacs",))
+
+    receive(sop_instance_uid="2.25.5005")
+    node.place()
+
+    assert node.instances()[-1].placement_reason == "own object that came back"
+    assert node.forwarded_to() == []
+    assert node.only_case().revision == 1
+
+
+def test_originals_are_forwarded_once_when_they_are_placed(node: Node, receive: Receive) -> None:
+    node.settings = with_route(node.settings, forward_originals_to=("pacs", "archive"))
+    receive()
+
+    node.place()
+    node.place()
+
+    assert node.forwarded_to() == ["pacs", "archive"]
+
+
+def test_an_instance_of_a_running_case_waits_and_begins_the_next_revision(node: Node, receive: Receive) -> None:
+    receive()
+    node.place()
+    node.clock.pass_s(30)
+    node.complete()
+    with node.database.transaction() as session:
+        claim = cases.claim(session, owner="w", now=node.clock(), lease_s=60, maximum_attempts=3)
+    assert claim is not None
+    receive()
+
+    assert node.place() == 0
+    with node.database.transaction() as session:
+        cases.report(session, claim, findings={}, objects=[], destinations=[], failed_reason=None, now=node.clock())
+
+    assert node.place() == 1
+    assert (node.only_case().state, node.only_case().revision) == (CaseState.COLLECTING, 2)
+
+
+def test_a_second_content_under_a_known_uid_is_not_analysed(node: Node, receive: Receive) -> None:
+    node.settings = with_route(node.settings, forward_originals_to=("pacs",))
+    receive(sop_instance_uid="2.25.77")
+    receive(sop_instance_uid="2.25.77")
+
+    node.place()
+
+    assert [row.placement for row in node.instances()] == ["in_case", "other_content"]
+    assert node.instances()[1].placement_reason.endswith("same identity")
+    assert node.forwarded_to() == ["pacs"]
+    assert node.only_case().state == CaseState.COLLECTING
+
+
+def test_a_second_content_that_names_another_patient_holds_the_case(node: Node, receive: Receive) -> None:
+    receive(sop_instance_uid="2.25.77")
+    node.place()
+    receive(sop_instance_uid="2.25.77", patient_id="P2", patient_name="Roe^Richard")
+
+    node.place()
+
+    assert node.only_case().state == CaseState.HELD
+    assert "study ..3001 came under more than one PatientID" in node.only_case().reason
+
+
+def test_one_patient_id_with_two_birth_dates_is_held_with_the_reason(node: Node, receive: Receive) -> None:
+    receive()
+    receive(study_instance_uid="2.25.3002", series_instance_uid="2.25.2002", patient_birth_date="19700101")
+
+    node.place()
+
+    assert node.only_case().state == CaseState.HELD
+    assert node.only_case().reason == "PatientBirthDate differs between studies ..3001 and ..3002"
+
+
+def test_one_study_under_two_patient_ids_holds_both_cases(node: Node, receive: Receive) -> None:
+    receive()
+    node.place()
+    receive(patient_id="P2")
+
+    node.place()
+
+    assert [case.state for case in node.cases()] == [CaseState.HELD] * 2
+    assert all("more than one PatientID" in case.reason for case in node.cases())
+
+
+def test_a_held_case_is_never_complete(node: Node, receive: Receive) -> None:
+    receive()
+    receive(patient_birth_date="19700101")
+    node.place()
+    node.clock.pass_s(1000)
+
+    assert node.complete() == 0
+    assert node.only_case().state == CaseState.HELD
+
+
+def test_a_released_case_goes_on_and_a_late_image_without_new_conflict_does_not_hold_it(
+    node: Node, receive: Receive
+) -> None:
+    receive()
+    receive(patient_birth_date="19700101")
+    node.place()
+
+    node.decide(cases.release)
+    receive()
+    node.place()
+    node.clock.pass_s(30)
+
+    assert node.complete() == 1
+    assert node.only_case().state == CaseState.READY
+
+
+def test_a_released_case_is_held_again_by_a_new_conflict(node: Node, receive: Receive) -> None:
+    receive()
+    receive(patient_birth_date="19700101")
+    node.place()
+    node.decide(cases.release)
+
+    receive(patient_sex="M")
+    node.place()
+
+    assert node.only_case().state == CaseState.HELD
+    assert node.only_case().reason == "PatientSex differs within study ..3001"
+
+
+def test_a_rejected_case_is_held_again_when_an_image_arrives(node: Node, receive: Receive) -> None:
+    receive()
+    receive(patient_birth_date="19700101")
+    node.place()
+    node.decide(cases.reject)
+    node.answer()
+
+    receive()
+    node.place()
+
+    assert node.only_case().state == CaseState.HELD
+
+
+def test_contradictions_of_a_case_can_be_read_at_any_time(node: Node, receive: Receive) -> None:
+    receive()
+    receive(patient_sex="M")
+    node.place()
+
+    with node.database.reading() as session:
+        found = contradictions(session, session.get_one(CaseRow, node.only_case().id))
+
+    assert found == {"PatientSex differs within study ..3001"}
+
+
+def test_a_quiet_case_without_gap_becomes_ready_with_the_reason(node: Node, receive: Receive) -> None:
+    receive()
+    node.place()
+    node.clock.pass_s(29)
+    assert node.complete() == 0
+
+    node.clock.pass_s(1)
+
+    assert node.complete() == 1
+    assert (node.only_case().state, node.only_case().reason) == (CaseState.READY, "quiet 30 s, no gap")
+
+
+def test_a_case_with_a_missing_slice_waits_longer(node: Node, receive: Receive) -> None:
+    for x in (0.0, 4.0, 12.0, 16.0):
+        receive(position_mm=(x, 0.0, 0.0))
+    node.place()
+    node.clock.pass_s(119)
+    assert node.complete() == 0
+
+    node.clock.pass_s(1)
+    node.complete()
+
+    assert node.only_case().reason == "quiet 120 s, missing slices: 1 in series ..2001"
+
+
+def test_the_expected_number_of_images_completes_at_once(node: Node, receive: Receive) -> None:
+    node.settings = node.settings.model_copy(update={"grouping": GroupingSettings(expected_instances=2)})
+    receive()
+    receive()
+    node.place()
+
+    assert node.complete() == 1
+
+
+def test_a_case_is_not_complete_while_its_images_wait_for_grouping(node: Node, receive: Receive) -> None:
+    receive()
+    node.place()
+    node.clock.pass_s(30)
+    receive()
+
+    assert node.complete() == 0
+
+
+def test_images_without_route_are_taken_up_when_a_route_is_added(node: Node, receive: Receive) -> None:
+    receive(calling_ae_title="MR9")
+    receive(calling_ae_title="MR8")
+    node.place()
+    assert node.cases() == []
+
+    node.settings = with_route(node.settings, callers=("MR9",))
+
+    assert reconsider_unrouted(node.database, node.settings) == 1
+    assert node.place() == 1
+    assert [row.placement for row in node.instances()] == ["in_case", "set_aside"]
+
+
+def test_without_a_new_route_nothing_is_taken_up(node: Node, receive: Receive) -> None:
+    receive(calling_ae_title="MR9")
+    node.place()
+
+    assert reconsider_unrouted(node.database, node.settings) == 0
+
+
+def test_a_route_that_only_forwards_makes_no_case(node: Node, receive: Receive) -> None:
+    relay = RouteSettings(name="relay", pipeline="none", forward_originals_to=("archive",))
+    node.settings = node.settings.model_copy(update={"routes": (relay,)})
+    receive()
+
+    node.place()
+
+    assert node.cases() == []
+    assert node.forwarded_to() == ["archive"]

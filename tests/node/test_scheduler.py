@@ -1,0 +1,115 @@
+"""The timers run every job, survive its faults, and tell what an operator must know."""
+
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import update
+from structlog.testing import capture_logs
+
+from config.settings import ReceiverSettings, Settings
+from node.grouping import place_new_instances
+from node.scheduler import Job, finish_delivered, housekeeping, make_scheduler, report_health
+from storage import cases
+from storage.database import Database
+from storage.files import FileStore
+from storage.schema import CaseRow, CaseState, DeliveryRow, DeliveryState
+from tests.node.conftest import Clock, Receive
+
+PATIENCE_S = 10.0
+
+
+def run_until(jobs: list[Job], condition: Callable[[], bool]) -> None:
+    scheduler = make_scheduler(jobs)
+    scheduler.start()
+    try:
+        assert condition()
+    finally:
+        scheduler.shutdown()
+
+
+def test_a_job_that_fails_is_logged_and_runs_again() -> None:
+    runs = threading.Semaphore(0)
+
+    def broken() -> None:
+        runs.release()
+        raise ValueError("nothing works")
+
+    with capture_logs() as logs:
+        run_until([Job("broken", 0.02, broken)], lambda: all(runs.acquire(timeout=PATIENCE_S) for _ in range(2)))
+
+    failed = [entry for entry in logs if entry["event"] == "job_failed"]
+    assert failed[0]["job"] == "broken"
+    assert "nothing works" in failed[0]["error"]
+
+
+def test_a_job_that_fails_does_not_stop_its_neighbour() -> None:
+    ran = threading.Event()
+
+    def broken() -> None:
+        raise ValueError("nothing works")
+
+    run_until([Job("broken", 0.02, broken), Job("sound", 0.02, ran.set)], lambda: ran.wait(PATIENCE_S))
+
+
+def test_the_house_has_a_job_for_every_step(database: Database, files: FileStore, settings: Settings) -> None:
+    jobs = housekeeping(database, files, settings)
+
+    assert [job.name for job in jobs] == ["place", "complete", "finish_delivered", "health"]
+    for job in jobs:
+        job.run()
+
+
+def test_a_case_without_anything_to_deliver_is_done(
+    database: Database, settings: Settings, receive: Receive, clock: Clock
+) -> None:
+    receive()
+    place_new_instances(database, settings)
+    with database.transaction() as session:
+        (case,) = cases.in_state(session, CaseState.COLLECTING)
+        cases.mark_ready(session, case, "quiet", clock())
+    with database.transaction() as session:
+        claim = cases.claim(session, owner="w", now=clock(), lease_s=60, maximum_attempts=3)
+        assert claim is not None
+        cases.report(session, claim, findings={}, objects=[], destinations=[], failed_reason=None, now=clock())
+
+    assert finish_delivered(database) == 1
+    assert finish_delivered(database) == 0
+
+
+def test_health_tells_queues_and_free_space(
+    database: Database, files: FileStore, settings: Settings, receive: Receive
+) -> None:
+    receive()
+
+    with capture_logs() as logs:
+        report_health(database, files, settings)
+
+    line = next(entry for entry in logs if entry["event"] == "health")
+    assert line["unplaced_instances"] == 1
+    assert line["free_bytes"] > 0
+
+
+def test_health_warns_of_a_disk_that_is_nearly_full(database: Database, files: FileStore, settings: Settings) -> None:
+    demanding = ReceiverSettings(minimum_free_bytes=files.free_bytes())
+
+    with capture_logs() as logs:
+        report_health(database, files, settings.model_copy(update={"receiver": demanding}))
+
+    assert "disk_nearly_full" in [entry["event"] for entry in logs]
+
+
+def test_health_warns_of_held_cases_and_dead_letters(
+    database: Database, files: FileStore, settings: Settings, receive: Receive
+) -> None:
+    route = settings.routes[0].model_copy(update={"forward_originals_to": ("pacs",)})
+    receive()
+    place_new_instances(database, settings.model_copy(update={"routes": (route,)}))
+    with database.transaction() as session:
+        session.execute(update(CaseRow).values(state=CaseState.HELD.value))
+        session.execute(update(DeliveryRow).values(state=DeliveryState.DEAD.value))
+
+    with capture_logs() as logs:
+        report_health(database, files, settings)
+
+    warnings = {entry["event"]: entry["count"] for entry in logs if entry["log_level"] == "warning"}
+    assert warnings == {"cases_held": 1, "deliveries_dead": 1}

@@ -1,0 +1,188 @@
+"""The whole service: it starts, answers a case through its worker process, and stops in order."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from structlog.testing import capture_logs
+
+from config.settings import (
+    CallerSettings,
+    DestinationSettings,
+    GroupingSettings,
+    ReceiverSettings,
+    RouteSettings,
+    Settings,
+    StorageSettings,
+    WorkerSettings,
+)
+from inference.errors import BundleError
+from node.embedded_archive import EmbeddedArchive
+from node.errors import NodeError
+from node.service import Service
+from node.store_scu import StoreOutcome, store
+from storage import cases
+from storage.database import Database
+from storage.errors import StorageError
+from storage.schema import CaseState
+from tests.node.case_images import mr_image
+from tests.node.micro_bundle import write_micro_bundle
+
+PATIENCE_S = 90.0
+COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "micro"
+    write_micro_bundle(folder)
+    return folder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Iterator[EmbeddedArchive]:
+    archive = EmbeddedArchive(tmp_path / "archive")
+    archive.start()
+    yield archive
+    archive.stop()
+
+
+@pytest.fixture
+def node_settings(tmp_path: Path, bundle: Path, archive: EmbeddedArchive) -> Settings:
+    return Settings(
+        receiver=ReceiverSettings(bind_address="127.0.0.1", port=0, minimum_free_bytes=0),
+        callers=(CallerSettings(ae_title="SCANNER", addresses=("127.0.0.1",)),),
+        destinations=(DestinationSettings(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=archive.port),),
+        routes=(RouteSettings(name="spine", results_to=("archive",)),),
+        grouping=GroupingSettings(quiet_s=0.5, gap_wait_s=0.5),
+        worker=WorkerSettings(bundle=bundle, device="cpu", threads=1, lease_s=5),
+        storage=StorageSettings(data_dir=tmp_path / "data"),
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S:.0f} s"
+        time.sleep(0.05)
+
+
+def write_images(folder: Path) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{number}.dcm" for number in (1, 2, 3)]
+    for number, path in enumerate(paths, start=1):
+        image = mr_image(number)
+        image.file_meta = FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.save_as(path, enforce_file_format=True)
+    return paths
+
+
+@pytest.mark.slow
+def test_images_sent_to_a_running_node_come_back_as_a_report(
+    node_settings: Settings, archive: EmbeddedArchive, tmp_path: Path
+) -> None:
+    service = Service(node_settings)
+    with capture_logs() as logs:
+        service.start()
+    try:
+        results = store(
+            write_images(tmp_path / "sent"),
+            host="127.0.0.1",
+            port=service.port,
+            called_ae_title="SPINENODE",
+            calling_ae_title="SCANNER",
+            timeout_s=30,
+        )
+        assert {one.outcome for one in results} == {StoreOutcome.SENT}
+        archive.wait_for(lambda stored: any(uid == COMPREHENSIVE_3D_SR for uid, _ in stored), PATIENCE_S)
+
+        database = Database(node_settings.storage.url())
+        wait_until(lambda: bool(_in_state(database, CaseState.DONE)), "the case is done")
+        database.dispose()
+    finally:
+        service.stop()
+
+    ready = next(entry for entry in logs if entry["event"] == "node_ready")
+    assert (ready["bundle"], len(ready["bundle_sha256"])) == ("micro", 12)
+    assert "model_trained_on_phantom" in [entry["event"] for entry in logs]
+
+
+@pytest.mark.slow
+def test_a_worker_process_that_dies_is_started_again(node_settings: Settings) -> None:
+    service = Service(node_settings)
+    service.start()
+    try:
+        wait_until(lambda: service.worker_pid is not None, "a worker lives")
+        first = service.worker_pid
+        assert first is not None
+
+        os.kill(first, signal.SIGKILL)
+
+        wait_until(lambda: service.worker_pid not in (None, first), "another worker lives")
+    finally:
+        service.stop()
+    assert service.worker_pid is None
+
+
+def test_a_second_node_on_the_same_data_is_refused_by_name(node_settings: Settings) -> None:
+    first = Service(node_settings)
+    first.start()
+    try:
+        with pytest.raises(NodeError, match=f"process {os.getpid()}.*PostgreSQL"):
+            Service(node_settings).start()
+    finally:
+        first.stop()
+
+
+def test_a_stopped_node_can_be_started_again_on_its_data(node_settings: Settings) -> None:
+    for _ in range(2):
+        service = Service(node_settings)
+        service.start()
+        assert service.port > 0
+        service.stop()
+
+
+def test_a_node_whose_port_is_taken_stops_what_it_had_started(
+    node_settings: Settings, archive: EmbeddedArchive
+) -> None:
+    taken = node_settings.receiver.model_copy(update={"port": archive.port})
+
+    service = Service(node_settings.model_copy(update={"receiver": taken}))
+    with pytest.raises(NodeError, match=r"receiver\.port"):
+        service.start()
+
+    assert service.worker_pid is None
+    with pytest.raises(NodeError, match="not running"):
+        _ = service.port
+    other = Service(node_settings)
+    other.start()
+    other.stop()
+
+
+def test_without_its_model_a_node_does_not_start(node_settings: Settings, tmp_path: Path) -> None:
+    worker = node_settings.worker.model_copy(update={"bundle": tmp_path / "absent"})
+
+    with pytest.raises(BundleError, match="absent"):
+        Service(node_settings.model_copy(update={"worker": worker})).start()
+
+
+def test_an_old_postgresql_schema_is_not_upgraded_behind_the_operators_back(
+    node_settings: Settings, empty_database_url: str
+) -> None:
+    if not empty_database_url.startswith("postgresql"):
+        pytest.skip("the node upgrades its own SQLite file")
+    storage = StorageSettings(data_dir=node_settings.storage.data_dir, database_url=empty_database_url)
+
+    with pytest.raises(StorageError, match="spinenode db upgrade"):
+        Service(node_settings.model_copy(update={"storage": storage})).start()
+
+
+def _in_state(database: Database, state: CaseState) -> list[object]:
+    with database.reading() as session:
+        return list(cases.in_state(session, state))
