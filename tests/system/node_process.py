@@ -109,6 +109,10 @@ forward_originals_to = [{'"pacs"' if forward_originals else ""}]
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=30)
 
+    def worker_pid(self) -> int:
+        """Of the worker process that was started last."""
+        return int(self._events("worker_started")[-1]["pid"])
+
     def command(self, *arguments: str) -> Any:
         """Run `spinenode ARGUMENTS --json` against this node's settings and return what it printed."""
         run = subprocess.run(

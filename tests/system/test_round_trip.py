@@ -13,9 +13,9 @@ from tests.system.orthanc import Orthanc, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
-ROUTE_MR = """
-function OnStableStudy(studyId, tags, metadata)
-  SendToModality(studyId, 'node')
+ROUTE_EVERYTHING = """
+function OnStoredInstance(instanceId, tags, metadata)
+  SendToModality(instanceId, 'node')
 end
 """
 
@@ -89,12 +89,12 @@ def test_every_object_that_leaves_the_node_passes_dciodvfy(
 def test_a_pacs_that_routes_everything_back_starts_no_loop(
     orthanc: Callable[..., Orthanc], node: Callable[..., NodeProcess], phantom_study: list[Path]
 ) -> None:
-    pacs = orthanc(lua=ROUTE_MR)
+    pacs = orthanc(lua=ROUTE_EVERYTHING)
     spinenode = node(destination=("ORTHANC", pacs.dicom_port), callers=("ORTHANC",))
     spinenode.start()
     pacs.start({"node": (spinenode.ae_title, spinenode.port)})
 
-    pacs.upload(phantom_study)  # Orthanc's own rule sends the stable study, and later the stable results
+    pacs.upload(phantom_study)  # Orthanc's own rule sends each, and later each result
     case = spinenode.wait_for_case("done")
     made = len(spinenode.command("case", "show", str(case["id"]))["report_objects"])
     wait_until(
