@@ -1,12 +1,10 @@
 """Makes small synthetic MR images: a sagittal lumbar stack unless a test says otherwise. No patient behind them."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -20,14 +18,6 @@ ROWS, COLUMNS = 30, 24
 T1_TAGS = {"RepetitionTime": 450.0, "EchoTime": 12.0}
 T2_TAGS = {"RepetitionTime": 3200.0, "EchoTime": 100.0}
 STIR_TAGS = {"RepetitionTime": 3300.0, "EchoTime": 70.0, "InversionTime": 150.0, "ScanningSequence": "IR"}
-
-
-def real_data(name: str) -> Path:
-    """The folder of a set of real DICOM files; skips the test where it is absent."""
-    root = Path(os.environ.get("SPINENODE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    if not (root / name).is_dir():
-        pytest.skip(f"real DICOM set {name} is absent under {root} (set SPINENODE_TEST_DATA)")
-    return root / name
 
 
 def stored_pixels(k: int, rows: int = ROWS, columns: int = COLUMNS) -> NDArray[np.uint16]:

@@ -9,7 +9,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from inference.heads import MAXIMUM_FRAMES, read_head
-from tests.inference.mr_images import enhanced_mr, mr_slice, real_data, save, stored_pixels
+from tests.inference.mr_images import enhanced_mr, mr_slice, save, stored_pixels
+from tests.real_data import real_data
 
 
 def test_a_classic_image_gives_its_tags_and_geometry(tmp_path: Path) -> None:

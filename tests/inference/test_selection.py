@@ -19,11 +19,11 @@ from tests.inference.mr_images import (
     T1_TAGS,
     enhanced_mr,
     mr_slice,
-    real_data,
     save,
     stack,
     stored_pixels,
 )
+from tests.real_data import real_data
 
 
 def heads_of(*paths: Path) -> list[InstanceHead]:

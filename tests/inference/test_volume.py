@@ -12,7 +12,8 @@ from inference.findings import ImageReference, SequenceKind
 from inference.selection import EligibleSeries, SliceHead, read_head, select_series
 from inference.stacks import stack_images
 from inference.volume import Volume, affine_lps, load_volume, window_to_uint8
-from tests.inference.mr_images import SAGITTAL, enhanced_mr, mr_slice, real_data, save, stack, stored_pixels
+from tests.inference.mr_images import SAGITTAL, enhanced_mr, mr_slice, save, stack, stored_pixels
+from tests.real_data import real_data
 
 
 def series_of(slices: list[SliceHead]) -> EligibleSeries:

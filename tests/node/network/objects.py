@@ -1,16 +1,15 @@
 """DICOM objects and files for the tests of the network, and where the shared real ones are."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom.dsutils import encode
 
 from node.part10 import file_prefix
+from tests.real_data import SHARED_DATA
 
 MR: Final = str(MRImageStorage)
 EXPLICIT: Final = str(ExplicitVRLittleEndian)
@@ -84,9 +83,6 @@ def mr_file(folder: Path, number: int = 1, **changes: object) -> Path:
     return dicom_file(folder / f"mr-{number}.dcm", encoded(dataset), sop_instance_uid=f"2.25.1000{number}")
 
 
-SHARED_DATA: Final = Path(os.environ.get("SPINENODE_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
-NO_SHARED_DATA: Final = f"no shared test data at {SHARED_DATA} (SPINENODE_TEST_DATA names another folder)"
-needs_shared_data = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=NO_SHARED_DATA)
 _NO_DICOM: Final = {".gz", ".zip", ".txt", ".tsv", ".md", ""}
 
 

@@ -13,7 +13,7 @@ from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless
 from node.errors import SUCCESS
 from node.part10 import read_file_meta
 from node.store_scu import StoreOutcome, store
-from tests.node.network.objects import mr_file, needs_shared_data, shared_files
+from tests.node.network.objects import mr_file, shared_files
 from tests.node.network.peers import (
     DEADLINE_S,
     LOOPBACK,
@@ -25,6 +25,7 @@ from tests.node.network.peers import (
     wait_until,
 )
 from tests.postgresql import free_port
+from tests.real_data import needs_shared_data
 
 pytestmark = [
     pytest.mark.system,

@@ -16,10 +16,10 @@ from tests.node.network.objects import (
     encoded,
     mr_file,
     mr_image,
-    needs_shared_data,
     shared_files,
 )
 from tests.node.network.peers import data_set_of
+from tests.real_data import needs_shared_data
 
 IMPLICIT = str(ImplicitVRLittleEndian)
 

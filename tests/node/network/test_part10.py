@@ -9,7 +9,8 @@ import pytest
 from node import part10
 from node.errors import CannotUnderstand
 from node.report import identifiers
-from tests.node.network.objects import EXPLICIT, MR, SHARED_DATA, dicom_file, encoded, mr_image, needs_shared_data
+from tests.node.network.objects import EXPLICIT, MR, dicom_file, encoded, mr_image
+from tests.real_data import SHARED_DATA, needs_shared_data
 
 
 def test_the_prefix_is_read_by_another_library_without_complaint() -> None:

@@ -13,15 +13,14 @@ from node.storage_contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from tests.node.network.objects import (
     EXPLICIT,
     MR,
-    NO_SHARED_DATA,
     dicom_file,
     encoded,
     mr_image,
-    needs_shared_data,
     shared_files,
     shared_name,
 )
 from tests.node.network.peers import ReceivingNode, data_set_of, send_files
+from tests.real_data import NO_SHARED_DATA, needs_shared_data
 
 pytestmark = needs_shared_data
 WELL_FORMED = (

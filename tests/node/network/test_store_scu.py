@@ -32,11 +32,11 @@ from tests.node.network.objects import (
     encoded,
     mr_file,
     mr_image,
-    needs_shared_data,
     shared_files,
 )
 from tests.node.network.peers import LOOPBACK, NO_CONNECTION, data_set_of, peer_that
 from tests.postgresql import free_port
+from tests.real_data import needs_shared_data
 
 TIMEOUT_S = 5.0
 

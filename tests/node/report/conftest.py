@@ -1,6 +1,5 @@
 """Studies and finished reports, made once for all tests of this folder; tests must not change them."""
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from node.report import ReportObject, build_report
 from tests.node.report.report_sources import Study, classic_study, context_of, enhanced_study, findings_of
+from tests.real_data import NO_SHARED_DATA, SHARED_DATA
 
 Report = list[ReportObject]
 
@@ -38,8 +38,6 @@ def report(studies: dict[str, Study]) -> Callable[[str, str], Report]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    beside = Path(__file__).parents[4] / "shared" / "data"
-    folder = Path(os.environ.get("SPINENODE_TEST_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no shared test data at {folder}; set SPINENODE_TEST_DATA")
-    return folder
+    if not SHARED_DATA.is_dir():
+        pytest.skip(NO_SHARED_DATA)
+    return SHARED_DATA

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+
+from inference.datasets import LabelledPatient, open_data_set
+from inference.evaluation.metrics import Confusion, Rate
+from inference.findings import Box, Verdict
+from inference.wff.measurement import (
+    DetectedPatient,
+    PatientResult,
+    choose_tau,
+    choose_weights,
+    detect_all,
+    measure,
+    read_all,
+)
+from inference.wff.model import SliceBoxes, WffModel
+from inference.wff.reading import DetectedBox
+
+
+def result(truth: Verdict | None, said: Verdict | None, *, hit: bool = True, false_boxes: int = 0) -> PatientResult:
+    score = {None: 0.0, Verdict.BENIGN: 0.2, Verdict.MALIGNANT: 0.9}[said]
+    return PatientResult(patient_id="P", truth=truth, said=said, score=score, hit=hit, false_boxes=false_boxes)
+
+
+def detected(patient: LabelledPatient, *, right: float, wrong: float) -> DetectedPatient:
+    """Every labelled box found with score `right`, and one box on nothing with score `wrong` on the first slice."""
+    nothing = DetectedBox(Box(x0=80, y0=80, x1=90, y1=90), Verdict.BENIGN, wrong)
+    (series,) = patient.series
+    slices: list[SliceBoxes] = [
+        tuple(DetectedBox(box, patient.verdict or Verdict.BENIGN, right) for box in boxes) for boxes in series.boxes
+    ]
+    slices[0] = (nothing,)
+    return DetectedPatient(patient, (tuple(slices),))
+
+
+def test_a_lesion_without_detection_counts_as_called_benign_and_is_counted() -> None:
+    results = [
+        result(Verdict.MALIGNANT, None, hit=False),
+        result(Verdict.MALIGNANT, Verdict.MALIGNANT),
+        result(Verdict.BENIGN, None, hit=False),
+    ]
+
+    measured = measure(results, seed=0)
+
+    assert measured.decision == Confusion(true_malignant=1, missed_malignant=1, true_benign=1, false_malignant=0)
+    assert measured.undetected == 2
+    assert measured.hit == Rate(1, 3)
+
+
+def test_lesion_free_patients_count_for_false_alarms_alone() -> None:
+    results = [
+        result(Verdict.MALIGNANT, Verdict.MALIGNANT),
+        result(Verdict.BENIGN, Verdict.BENIGN),
+        result(None, Verdict.BENIGN, hit=False, false_boxes=3),
+        result(None, None, hit=False),
+    ]
+
+    measured = measure(results, seed=0)
+
+    assert measured.hit == Rate(2, 2)
+    assert (measured.lesion_free, measured.lesion_free_alarmed) == (2, 1)
+    assert measured.false_boxes_per_lesion_free == pytest.approx(1.5)
+
+
+def test_tau_is_set_between_wrong_and_right_detections(data_set: Path) -> None:
+    patients = [detected(p, right=0.75, wrong=0.52) for p in open_data_set(data_set)]
+
+    assert choose_tau(patients) == pytest.approx(0.55)
+
+
+def test_results_name_hits_false_boxes_and_missing_detections(data_set: Path, micro_model: WffModel) -> None:
+    patients = open_data_set(data_set)
+    fusion = micro_model.config.fusion
+
+    (hit,) = read_all(micro_model, [detected(patients[0], right=0.8, wrong=0.4)], fusion)
+    (silent,) = read_all(micro_model, [detected(patients[0], right=0.1, wrong=0.1)], fusion)
+
+    assert (hit.hit, hit.false_boxes) == (True, 1)
+    assert hit.said is not None
+    assert (silent.hit, silent.said, silent.score) == (False, None, 0.0)
+
+
+def test_weights_lean_on_the_term_that_is_right(data_set: Path, micro_model: WffModel) -> None:
+    """The detector names the class of every patient; the untrained classifier and equal ages know nothing."""
+    patients = [detected(p, right=0.8, wrong=0.0) for p in open_data_set(data_set)]
+
+    fusion = choose_weights(micro_model, patients, 0.5)
+
+    assert fusion.tau == 0.5
+    assert fusion.lambda_detector == 1.0
+
+
+def test_detecting_in_processes_gives_what_one_model_gives(data_set: Path, micro_model: WffModel) -> None:
+    patients = open_data_set(data_set)[:2]
+
+    found = detect_all(micro_model, patients, processes=2)
+
+    assert [d.patient for d in found] == patients
+    alone = micro_model.detect(patients[1].series[0].images())
+    assert [len(s) for s in found[1].found[0]] == [len(s) for s in alone]

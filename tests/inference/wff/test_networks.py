@@ -1,0 +1,158 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import deform_conv2d
+
+from inference.wff.backbone import DeformableConv3x3, PyramidBackbone
+from inference.wff.config import BackboneConfig, ClipNet, Fen, WffConfig, micro_config, paper_config
+from inference.wff.detector import Detector, Target
+from inference.wff.model import WffModel
+from inference.wff.sequence_classifier import SequenceClassifier
+
+PAPER = paper_config()
+STANDARD = replace(PAPER.detector, backbone=replace(PAPER.detector.backbone, fen=Fen.STANDARD))
+
+
+def millions(net: nn.Module) -> float:
+    return sum(p.numel() for p in net.parameters()) / 1e6
+
+
+def gigaflops(net: nn.Module, *shape: int) -> float:
+    with FlopCounterMode(display=False) as counter:
+        net(torch.empty(shape))
+    return float(counter.get_total_flops()) / 1e9
+
+
+def test_the_full_size_detector_has_the_reference_parameter_count() -> None:
+    with torch.device("meta"):
+        assert millions(Detector(STANDARD)) == pytest.approx(62.4, rel=0.02)
+
+
+def test_the_five_published_scales_add_twelve_million_parameters() -> None:
+    with torch.device("meta"):
+        added = millions(Detector(PAPER.detector)) - millions(Detector(STANDARD))
+
+    assert added == pytest.approx(12.1, rel=0.02)
+
+
+def test_the_full_size_sequence_classifier_has_the_published_parameter_count() -> None:
+    with torch.device("meta"):
+        assert millions(SequenceClassifier(PAPER.sequence)) == pytest.approx(47.5, rel=0.02)
+
+
+@pytest.mark.parametrize(("fen", "expected"), [(Fen.STANDARD, 113.9), (Fen.PAPER, 118.3)])
+def test_the_full_size_backbone_costs_what_was_counted(fen: Fen, expected: float) -> None:
+    with torch.device("meta"):
+        backbone = PyramidBackbone(replace(PAPER.detector.backbone, fen=fen))
+
+        assert gigaflops(backbone, 1, 3, 512, 512) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("variant", "planes", "expected"),
+    [(ClipNet.THREE_D, (128, 256, 512, 1024), 14.7), (ClipNet.TWO_D, (64, 128, 256, 512), 4.3)],
+)
+def test_the_full_size_sequence_classifier_costs_what_was_counted(
+    variant: ClipNet, planes: tuple[int, ...], expected: float
+) -> None:
+    with torch.device("meta"):
+        net = SequenceClassifier(replace(PAPER.sequence, variant=variant, planes=planes))
+
+        assert gigaflops(net, 1, 16, 112, 112) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("fen", list(Fen))
+def test_the_pyramid_has_five_levels_at_strides_four_to_sixty_four(fen: Fen) -> None:
+    backbone = PyramidBackbone(replace(micro_config().detector.backbone, fen=fen))
+
+    pyramid = backbone(torch.zeros(2, 3, 128, 128))
+
+    assert [tuple(level.shape) for level in pyramid.values()] == [(2, 16, side, side) for side in (32, 16, 8, 4, 2)]
+
+
+@pytest.mark.parametrize(("stride", "groups", "side"), [(1, 1, 7), (2, 4, 8), (1, 4, 1)])
+def test_deformable_convolution_on_the_cpu_equals_the_kernel_of_torchvision(
+    stride: int, groups: int, side: int
+) -> None:
+    torch.manual_seed(0)
+    layer = DeformableConv3x3(8, stride=stride, groups=groups).double()
+    nn.init.normal_(layer.offset.weight, std=0.3)  # offsets that leave the image
+    x = torch.randn(2, 8, side, side, dtype=torch.float64)
+
+    ours = layer(x)
+
+    theirs = deform_conv2d(x, layer.offset(x), layer.conv.weight, stride=stride, padding=1)
+    assert torch.allclose(ours, theirs, atol=1e-9)
+
+
+def test_deformable_convolution_starts_as_the_plain_one() -> None:
+    layer = DeformableConv3x3(4, stride=2, groups=2)
+    x = torch.randn(1, 4, 9, 9)
+
+    plain = nn.functional.conv2d(x, layer.conv.weight, stride=2, padding=1, groups=2)
+
+    assert torch.allclose(layer(x), plain, atol=1e-5)
+
+
+def test_gradients_of_the_deformable_convolution_are_right() -> None:
+    torch.manual_seed(1)
+    layer = DeformableConv3x3(2, stride=1, groups=1).double()
+    assert layer.offset.bias is not None
+    nn.init.constant_(layer.offset.bias, 0.3)  # away from whole pixels, where the derivative jumps
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    assert torch.autograd.gradcheck(layer, (x,))
+
+
+def test_the_detector_learns_from_all_its_parts() -> None:
+    detector = Detector(micro_config().detector).train()
+    targets = [
+        Target(torch.tensor([[30.0, 30.0, 70.0, 70.0]]), torch.tensor([2])),
+        Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)),  # a slice without lesion
+    ]
+
+    losses = detector.losses(torch.randn(2, 3, 128, 128), targets)
+
+    assert set(losses) == {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"}
+    assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_the_detector_refuses_images_of_another_size() -> None:
+    with pytest.raises(ValueError, match="128, 128"):
+        Detector(micro_config().detector).eval().detect(torch.zeros(1, 3, 64, 128))
+
+
+def test_a_slice_gives_the_same_boxes_alone_and_in_a_batch(micro_model: WffModel) -> None:
+    detector, _ = micro_model.nets
+    images = torch.randn(5, 3, 128, 128, generator=torch.Generator().manual_seed(2))
+
+    together = detector.detect(images)
+
+    for index, among_others in enumerate(together):
+        (alone,) = detector.detect(images[index : index + 1])
+        assert len(alone.boxes) > 0
+        assert torch.equal(alone.labels, among_others.labels)
+        assert torch.allclose(alone.boxes, among_others.boxes, atol=1e-3)
+        assert torch.allclose(alone.scores, among_others.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", list(ClipNet))
+def test_a_clip_gives_the_same_probability_alone_and_in_a_batch(variant: ClipNet) -> None:
+    torch.manual_seed(4)
+    config = replace(micro_config().sequence, variant=variant)
+    net = SequenceClassifier(config).eval()
+    clips = torch.randn(3, config.clip_slices, config.clip_size, config.clip_size)
+
+    together = net.probability_malignant(clips)
+
+    alone = [net.probability_malignant(clip[None])[0] for clip in clips]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert all(0 < p < 1 for p in together)
+
+
+def test_all_sizes_are_built_by_the_same_code() -> None:
+    assert isinstance(micro_config(), WffConfig)
+    assert paper_config().detector.backbone == BackboneConfig()

@@ -1,0 +1,87 @@
+import pytest
+
+from inference.findings import Box, Verdict
+from inference.wff.config import FusionConfig
+from inference.wff.reading import (
+    ClipReading,
+    DetectedBox,
+    largest_box,
+    lesions_of,
+    overlap,
+    read_patient,
+    read_sequence,
+    voting_slices,
+)
+
+FUSION = FusionConfig(tau=0.3)
+SMALL, LARGE = Box(x0=0, y0=0, x1=10, y1=10), Box(x0=50, y0=50, x1=80, y1=80)
+CLIP = ClipReading(LARGE, (0, 1), 0.9)
+
+
+def benign(score: float, box: Box = SMALL) -> DetectedBox:
+    return DetectedBox(box, Verdict.BENIGN, score)
+
+
+def malignant(score: float, box: Box = SMALL) -> DetectedBox:
+    return DetectedBox(box, Verdict.MALIGNANT, score)
+
+
+def test_a_slice_votes_from_a_score_of_exactly_tau() -> None:
+    assert voting_slices([[benign(0.3)], [benign(0.29)], [], [malignant(0.8)]], 0.3) == [0, 3]
+
+
+def test_the_crop_comes_from_the_largest_box_not_from_the_best_score() -> None:
+    found = [[malignant(0.9, SMALL)], [benign(0.4, LARGE)], [benign(0.2, Box(x0=0, y0=0, x1=99, y1=99))]]
+
+    chosen = largest_box(found, 0.3)
+
+    assert chosen == (1, found[1][0])
+
+
+def test_of_equally_large_boxes_the_better_score_is_cropped_then_the_earlier_slice() -> None:
+    found = [[benign(0.4)], [benign(0.8)], [benign(0.8)]]
+
+    assert largest_box(found, 0.3) == (1, found[1][0])
+
+
+def test_one_lesion_seen_as_benign_and_malignant_is_reported_once_with_the_better_score() -> None:
+    twice = [benign(0.4), malignant(0.7), benign(0.5, LARGE), benign(0.1, LARGE)]
+
+    assert lesions_of(twice, 0.3) == (twice[1], twice[2])
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    assert overlap(SMALL, Box(x0=5, y0=0, x1=15, y1=10)) == pytest.approx(1 / 3)
+    assert overlap(SMALL, LARGE) == 0.0
+
+
+def test_the_best_scores_of_both_classes_make_the_detector_probability_even_below_tau() -> None:
+    reading = read_sequence([[malignant(0.6), benign(0.2, LARGE), malignant(0.1)]], CLIP, None, FUSION)
+
+    assert reading.slices[0].detector_probability == pytest.approx(0.75)
+    assert reading.slices[0].probability_malignant == pytest.approx((0.75 + 0.9) / 2)
+
+
+def test_slices_below_tau_abstain() -> None:
+    reading = read_sequence([[malignant(0.6)], [benign(0.2)], []], CLIP, None, FUSION)
+
+    assert [s.index for s in reading.slices] == [0]
+
+
+def test_a_sequence_without_detection_abstains_and_the_others_decide() -> None:
+    silent = read_sequence([[], [benign(0.1)]], None, 0.5, FUSION)
+    speaking = read_sequence([[malignant(0.9)]], CLIP, 0.5, FUSION)
+
+    patient = read_patient([silent, speaking])
+
+    assert silent.vote is None
+    assert patient.vote is not None
+    assert (patient.vote.verdict, patient.vote.tie) == (Verdict.MALIGNANT, False)
+    assert patient.vote_fraction_malignant == 1.0
+
+
+def test_a_patient_without_any_detection_has_no_decision() -> None:
+    patient = read_patient([read_sequence([[], []], None, 0.5, FUSION)])
+
+    assert patient.vote is None
+    assert patient.vote_fraction_malignant is None
