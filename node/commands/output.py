@@ -29,7 +29,10 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    console().print(table)
+    if table.row_count:
+        console().print(table)
+    else:
+        show_text(f"{title}: none")
 
 
 def show_text(text: str) -> None:
