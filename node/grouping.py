@@ -23,7 +23,7 @@ from storage.schema import CaseRow, CaseState, InstanceRow, Placement, ReportObj
 
 log = structlog.get_logger(__name__)
 
-_BATCH: Final = 500  # instances placed in one transaction: some 100 ms, so that receivers do not wait long
+_BATCH: Final = 100  # instances placed in one transaction: under 100 ms, so that receivers do not wait long
 _SECOND_CONTENT_EXAMINED: Final = "second content of a known SOP Instance UID; "
 
 

@@ -7,26 +7,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, Literal
 
-from pydicom.uid import (
-    UID,
-    EnhancedMRColorImageStorage,
-    EnhancedMRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    MRImageStorage,
-)
+from pydicom.uid import UID
 
 from config.settings import RouteSettings, Settings
 from node.report.identifiers import MANUFACTURER
+from node.storage_contexts import IMAGE_CLASSES
 from storage.schema import InstanceRow
 
-MR_IMAGE_CLASSES: Final = frozenset(
-    {
-        MRImageStorage,
-        EnhancedMRImageStorage,
-        EnhancedMRColorImageStorage,
-        LegacyConvertedEnhancedMRImageStorage,
-    }
-)
 NO_ROUTE: Final = "no route for caller"  # first words of the reason; undone when a route is added
 
 
@@ -50,7 +37,8 @@ def destiny(instance: InstanceRow, settings: Settings, *, made_by_node: bool) ->
     forward_to = forwarding(instance.calling_ae_title, route, settings)
     if route.pipeline == "none":
         return Destiny(set_aside=f"route {route.name} only forwards", forward_to=forward_to)
-    if instance.sop_class_uid not in MR_IMAGE_CLASSES:
+    # CT joins as well: a study sent by mistake is answered "not analysed", not with silence
+    if instance.sop_class_uid not in IMAGE_CLASSES:
         kind = UID(instance.sop_class_uid).name  # the UID itself where pydicom knows no name
         return Destiny(set_aside=f"no pipeline reads {kind}", forward_to=forward_to)
     return Destiny(group_key=group_key(instance, settings.grouping.group_by), route=route.name, forward_to=forward_to)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -104,7 +105,7 @@ class InstanceRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
     transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
     content_sha256: Mapped[str] = mapped_column(String(64))  # of the data set's bytes, group 2 left out
-    byte_count: Mapped[int]
+    byte_count: Mapped[int] = mapped_column(BigInteger)  # an Enhanced object may pass 2 GB
     file: Mapped[str] = mapped_column(String(255))  # relative to the file store
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[datetime]
@@ -204,7 +205,7 @@ class DeliveryRow(Base):
         CheckConstraint("(report_object_id IS NULL) <> (instance_id IS NULL)", name="one_object"),
         UniqueConstraint("report_object_id", "destination"),
         UniqueConstraint("instance_id", "destination"),
-        Index("ix_delivery_state_available_at", "state", "available_at"),
+        Index("ix_delivery_destination", "destination", "state", "available_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

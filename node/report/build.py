@@ -46,7 +46,6 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
     check_objects(objects, sources.headers, sources.source)
     log.info(
         "report_built",
-        group_key=context.group_key,
         revision=context.revision,
         status=findings.status.value,
         objects=len(objects),

@@ -103,7 +103,7 @@ def _without_images(images: Mapping[str, Dataset], context: ReportContext) -> So
             "no header of the case has a Study Instance UID; "
             "give ReportContext.identity from what was stored on receipt"
         )
-    log.warning("report_without_image_references", group_key=context.group_key)
+    log.warning("report_without_image_references")
     return SourceImages(source=source, study_instance_uid=str(source.StudyInstanceUID), evidence=(), headers={})
 
 

@@ -73,11 +73,18 @@ def test_a_forwarding_route_analyses_nothing() -> None:
         ("2.25.99", "2.25.99"),
     ],
 )
-def test_an_object_that_is_no_mr_image_is_set_aside_but_forwarded(sop_class_uid: str, name: str) -> None:
+def test_an_object_that_is_no_image_is_set_aside_but_forwarded(sop_class_uid: str, name: str) -> None:
     goes = destiny(instance(sop_class_uid=sop_class_uid), SETTINGS, made_by_node=False)
 
     assert goes.set_aside == f"no pipeline reads {name}"
     assert goes.forward_to == ("pacs", "archive")
+
+
+def test_a_ct_image_joins_a_case_so_that_a_misrouted_study_is_answered() -> None:
+    goes = destiny(instance(sop_class_uid="1.2.840.10008.5.1.4.1.1.2"), SETTINGS, made_by_node=False)
+
+    assert goes.set_aside == ""
+    assert goes.group_key != ""
 
 
 def test_an_original_is_never_forwarded_to_the_peer_it_came_from() -> None:

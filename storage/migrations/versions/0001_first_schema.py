@@ -76,7 +76,7 @@ def upgrade() -> None:
         sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("transfer_syntax_uid", sa.String(length=64), nullable=False),
         sa.Column("content_sha256", sa.String(length=64), nullable=False),
-        sa.Column("byte_count", sa.Integer(), nullable=False),
+        sa.Column("byte_count", sa.BigInteger(), nullable=False),
         sa.Column("file", sa.String(length=255), nullable=False),
         sa.Column("calling_ae_title", sa.String(length=16), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
@@ -154,7 +154,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("report_object_id", "destination", name="uq_delivery_report_object_id"),
     )
     op.create_index("ix_delivery_case_id", "delivery", ["case_id"])
-    op.create_index("ix_delivery_state_available_at", "delivery", ["state", "available_at"])
+    op.create_index("ix_delivery_destination", "delivery", ["destination", "state", "available_at"])
 
 
 def downgrade() -> None:
