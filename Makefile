@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements-dev.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@echo "installing the locked packages (torch with its CUDA libraries is about 5 GB; a few minutes)"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## the main job end to end on a phantom patient; results in demo-output/

@@ -122,7 +122,7 @@ def test_drawn_slices_carry_the_class_of_their_patient(data_set: Path) -> None:
 
     drawn = [source.draw(rng)[1] for _ in range(40)]
 
-    sides = {label: [] for label in (1, 2)}  # type: dict[int, list[float]]
+    sides: dict[int, list[float]] = {1: [], 2: []}
     for target in drawn:
         first = target.boxes[0]
         sides[int(target.labels[0])].append(float(first[2] - first[0]))
