@@ -1,0 +1,1 @@
+"""Measured numbers and how sure they are."""

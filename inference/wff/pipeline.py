@@ -1,0 +1,212 @@
+"""The weighted fusion framework as a pipeline: DICOM files of a case in, findings out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+import torch
+
+from inference.bundle import Bundle
+from inference.case import Case
+from inference.errors import PixelError
+from inference.findings import (
+    BundleIdentity,
+    Decision,
+    Findings,
+    ImageVote,
+    Lesion,
+    Reason,
+    SequenceVote,
+    SeriesLeftOut,
+    SeriesUsed,
+    Status,
+)
+from inference.selection import EligibleSeries, patient_age_years, read_head, select_series
+from inference.volume import load_volume, window_to_uint8
+from inference.wff.config import FusionConfig
+from inference.wff.model import Images, StageTimes, WffModel
+from inference.wff.reading import PatientReading, SequenceReading, SliceReading
+from inference.wff.weights import load_model
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the files of a case gave."""
+
+    series: tuple[EligibleSeries, ...]
+    images: tuple[Images, ...]
+    left_out: tuple[SeriesLeftOut, ...]
+    age_years: float | None
+
+
+class WffPipeline:
+    """Selects, loads and analyses the sagittal spine sequences of one patient."""
+
+    def __init__(self, model: WffModel, identity: BundleIdentity) -> None:
+        self._model = model
+        self._identity = identity
+
+    @property
+    def identity(self) -> BundleIdentity:
+        return self._identity
+
+    def run(self, case: Case) -> Findings:
+        """See `inference.pipeline.Pipeline.run`."""
+        times = StageTimes()
+        with times.stage("read"):
+            loaded = _load(case)
+        findings = self._not_analysed(loaded) if not loaded.series else self._analyse(loaded, times)
+        log.info(
+            "case_analysed",
+            case_id=case.case_id,
+            status=findings.status,
+            series_used=len(findings.series_used),
+            series_left_out=len(findings.series_left_out),
+            **{f"{stage}_s": round(seconds, 3) for stage, seconds in times.seconds.items()},
+        )
+        return replace(findings, timings_s=dict(times.seconds))
+
+    def _not_analysed(self, loaded: _Loaded) -> Findings:
+        return Findings(
+            status=Status.NOT_ANALYSED,
+            bundle=self._identity,
+            reason=Reason.NO_ELIGIBLE_SERIES,
+            detail=f"None of {len(loaded.left_out)} series is a readable sagittal T1, T2 or fat-suppressed T2 series "
+            "of the spine.",
+            age_years=loaded.age_years,
+            series_left_out=loaded.left_out,
+            parameters=_parameters(self._model.config.fusion),
+        )
+
+    def _analyse(self, loaded: _Loaded, times: StageTimes) -> Findings:
+        reading = self._model.analyse(loaded.images, loaded.age_years, times)
+        decision = _decision(reading)
+        found = "No lesion was detected" if decision is None else "A lesion was detected"
+        return Findings(
+            status=Status.NO_LESION_DETECTED if decision is None else Status.LESION_DETECTED,
+            bundle=self._identity,
+            detail=f"{found} on {sum(len(s.slices) for s in loaded.series)} images of {len(loaded.series)} series.",
+            lesions=_lesions(loaded.series, reading),
+            sequences=tuple(_sequence(s, r) for s, r in zip(loaded.series, reading.sequences, strict=True)),
+            decision=decision,
+            age_years=loaded.age_years,
+            age_probability=self._model.age_table.probability(loaded.age_years),
+            series_used=tuple(_used(s) for s in loaded.series),
+            series_left_out=loaded.left_out,
+            parameters=_parameters(self._model.config.fusion),
+        )
+
+
+def load(bundle: Bundle, *, device: str, threads: int | None) -> WffPipeline:
+    """Called by `inference.pipeline.load_pipeline`."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    model = load_model(bundle, device=_device(device))
+    model.warm_up()
+    return WffPipeline(model, bundle.identity)
+
+
+def _device(wanted: str) -> str:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        log.warning("cuda_not_available", device="cpu", advice="install a GPU driver or set device to cpu")
+    return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
+
+
+def _load(case: Case) -> _Loaded:
+    """Selects the series and decodes them; a series with broken pixels is left out and the rest goes on."""
+    heads = [read_head(file) for file in case.files]
+    selection = select_series(heads)
+    series, images, left_out = [], [], list(selection.left_out)
+    for candidate in selection.eligible:
+        try:
+            windowed = window_to_uint8(load_volume(candidate))
+        except PixelError as error:
+            log.warning("series_left_out", case_id=case.case_id, reason=Reason.BROKEN_PIXELS, detail=str(error))
+            left_out.append(_broken(candidate, error))
+            continue
+        series.append(candidate)
+        images.append(windowed)
+    return _Loaded(tuple(series), tuple(images), tuple(left_out), patient_age_years(heads))
+
+
+def _broken(series: EligibleSeries, error: PixelError) -> SeriesLeftOut:
+    return SeriesLeftOut(
+        series_instance_uid=series.series_instance_uid,
+        study_instance_uid=series.study_instance_uid,
+        reason=Reason.BROKEN_PIXELS,
+        detail=str(error),
+        instance_count=len({s.image.sop_instance_uid for s in series.slices}),
+    )
+
+
+def _parameters(fusion: FusionConfig) -> dict[str, float]:
+    return {
+        "tau": fusion.tau,
+        "lambda_detector": fusion.lambda_detector,
+        "lambda_sequence": fusion.lambda_sequence,
+        "lambda_age": fusion.lambda_age,
+    }
+
+
+def _used(series: EligibleSeries) -> SeriesUsed:
+    return SeriesUsed(
+        series_instance_uid=series.series_instance_uid,
+        study_instance_uid=series.study_instance_uid,
+        kind=series.kind,
+        kind_evidence=series.kind_evidence,
+        images=tuple(s.image for s in series.slices),
+    )
+
+
+def _lesions(series: Sequence[EligibleSeries], reading: PatientReading) -> tuple[Lesion, ...]:
+    return tuple(
+        Lesion(
+            image=one.slices[s.index].image,
+            series_instance_uid=one.series_instance_uid,
+            box=found.box,
+            verdict=found.verdict,
+            score=found.score,
+            probability_malignant=s.probability_malignant,
+        )
+        for one, sequence in zip(series, reading.sequences, strict=True)
+        for s in sequence.slices
+        for found in s.lesions
+    )
+
+
+def _sequence(series: EligibleSeries, reading: SequenceReading) -> SequenceVote:
+    vote, clip = reading.vote, reading.clip
+    return SequenceVote(
+        series_instance_uid=series.series_instance_uid,
+        kind=series.kind,
+        image_count=len(series.slices),
+        votes=tuple(_image_vote(series, s) for s in reading.slices),
+        classifier_probability=None if clip is None else clip.probability_malignant,
+        crop=None if clip is None else clip.region,
+        mean_probability=None if vote is None else vote.mean,
+        verdict=None if vote is None else vote.verdict,
+        tie=vote is not None and vote.tie,
+    )
+
+
+def _image_vote(series: EligibleSeries, reading: SliceReading) -> ImageVote:
+    return ImageVote(
+        image=series.slices[reading.index].image,
+        detector_probability=reading.detector_probability,
+        probability_malignant=reading.probability_malignant,
+        verdict=reading.verdict,
+    )
+
+
+def _decision(reading: PatientReading) -> Decision | None:
+    if reading.vote is None or reading.vote_fraction_malignant is None:
+        return None
+    return Decision(
+        verdict=reading.vote.verdict,
+        probability_malignant=reading.vote.mean,
+        vote_fraction_malignant=reading.vote_fraction_malignant,
+        tie=reading.vote.tie,
+    )

@@ -1,0 +1,104 @@
+"""The weights that ship with the node: what they claim, and that they do it on patients they have never seen."""
+
+from pathlib import Path
+
+import pytest
+
+from inference.bundle import DEMO_BUNDLE, open_bundle
+from inference.case import Case
+from inference.findings import Findings, SequenceKind, Status, Verdict
+from inference.findings_json import from_json, to_json
+from inference.phantom import PhantomConfig, PhantomPatient, generate_patient
+from inference.phantom.dicom import write_study
+from inference.pipeline import Pipeline, bundle_identity, load_pipeline
+from inference.wff.measurement import HIT_IOU
+from inference.wff.reading import overlap
+from tests.inference.mr_images import real_data
+
+SEED = 20_001  # of patients that no training, tuning or measurement has seen
+PATIENTS = 6
+
+pytestmark = pytest.mark.skipif(not DEMO_BUNDLE.exists(), reason="the demo bundle was not made yet: make demo-bundle")
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return load_pipeline(None, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def analysed(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[PhantomPatient, Findings]]:
+    config = PhantomConfig(lesion_free_fraction=0.0)
+    patients = [generate_patient(index, seed=SEED, config=config) for index in range(PATIENTS)]
+    folders = [tmp_path_factory.mktemp(p.patient_id) for p in patients]
+    return [
+        (p, pipeline.run(Case(case_id=p.patient_id, files=write_study(p, folder))))
+        for p, folder in zip(patients, folders, strict=True)
+    ]
+
+
+def hit(patient: PhantomPatient, findings: Findings) -> bool:
+    for used, series in zip(findings.series_used, patient.series, strict=True):
+        planted = dict(zip(used.images, series.boxes, strict=True))
+        for lesion in findings.lesions:
+            if any(overlap(lesion.box, box) >= HIT_IOU for box in planted.get(lesion.image, ())):
+                return True
+    return False
+
+
+def test_the_bundle_is_at_most_sixteen_megabytes() -> None:
+    assert sum(file.stat().st_size for file in DEMO_BUNDLE.iterdir()) <= 16 * 2**20
+
+
+def test_the_bundle_says_that_it_is_of_the_phantom_and_not_for_the_clinic() -> None:
+    identity = bundle_identity(None)
+    card = (DEMO_BUNDLE / "MODEL_CARD.md").read_text()
+
+    assert identity.phantom_trained
+    assert "phantom" in identity.trained_on
+    assert "95 % CI" in identity.validated_on
+    assert "synthetic phantom, no clinical meaning" in card.splitlines()[0]
+    assert "Not for clinical use" in card
+
+
+def test_the_recorded_numbers_reach_what_the_demo_promises() -> None:
+    measured = open_bundle(DEMO_BUNDLE).metadata["measured"]["acceptance"]
+
+    assert measured["lesion_hit"]["total"] == measured["decision_right"]["total"] == 40
+    assert measured["lesion_hit"]["value"] >= 0.80
+    assert measured["decision_right"]["value"] >= 0.75
+
+
+def test_planted_lesions_of_unseen_patients_are_found_in_their_place(
+    analysed: list[tuple[PhantomPatient, Findings]],
+) -> None:
+    assert sum(hit(patient, findings) for patient, findings in analysed) >= PATIENTS - 1
+
+
+def test_most_unseen_patients_are_decided_right(analysed: list[tuple[PhantomPatient, Findings]]) -> None:
+    right = 0
+    for patient, findings in analysed:
+        said = Verdict.BENIGN if findings.decision is None else findings.decision.verdict
+        right += said is patient.truth.label
+
+    assert right >= PATIENTS - 2  # the reader who sees every planted sign errs on one of eight
+
+
+def test_its_findings_survive_json(analysed: list[tuple[PhantomPatient, Findings]]) -> None:
+    _, findings = analysed[0]
+
+    assert from_json(to_json(findings)) == findings
+
+
+def test_a_real_lumbar_study_is_read_honestly(pipeline: Pipeline) -> None:
+    folder: Path = real_data("spine-hitachi-airis-vento-lumbar")
+    files = tuple(sorted(file for file in folder.rglob("*") if file.is_file()))
+
+    findings = pipeline.run(Case(case_id="real", files=files))
+
+    assert findings.status in (Status.LESION_DETECTED, Status.NO_LESION_DETECTED)
+    assert [s.kind for s in findings.series_used] == [SequenceKind.T1, SequenceKind.T2, SequenceKind.T2FS]
+    assert len(findings.series_left_out) >= 2
+    images = {image for used in findings.series_used for image in used.images}
+    assert {lesion.image for lesion in findings.lesions} <= images
+    assert findings.bundle.phantom_trained
