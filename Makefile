@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST_WORKERS ?= 4
 
-.PHONY: help setup demo test check lint format peers demo-bundle bench lock clean
+.PHONY: help setup demo picture test check lint format peers demo-bundle bench lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ format: setup ## rewrite the files in the project's format
 
 peers: ## Debian packages of the real peers that the system tests talk to
 	@sh tests/system/install_peers.sh
+
+picture: demo ## renew the README's picture from the demo
+	mkdir -p docs/images && cp demo-output/pictures/case-1-summary-00.png docs/images/demo-summary.png
 
 demo-bundle: setup ## train the demo bundle again on the phantom and measure it (about an hour on 4 cores)
 	$(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom

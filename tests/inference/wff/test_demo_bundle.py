@@ -1,5 +1,6 @@
 """The weights that ship with the node: what they claim, and that they do it on patients they have never seen."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,18 @@ from inference.bundle import DEMO_BUNDLE, open_bundle
 from inference.case import Case
 from inference.findings import Findings, SequenceKind, Status, Verdict
 from inference.findings_json import from_json, to_json
-from inference.phantom import PhantomConfig, PhantomPatient, generate_patient
+from inference.phantom import PhantomConfig, PhantomPatient, generate_patient, oracle_probability
 from inference.phantom.dicom import write_study
+from inference.phantom.patient import draw_subject
 from inference.pipeline import Pipeline, bundle_identity, load_pipeline
 from inference.wff.measurement import HIT_IOU
 from inference.wff.reading import overlap
-from tests.inference.mr_images import real_data
+from tests.real_data import real_data
 
 SEED = 20_001  # of patients that no training, tuning or measurement has seen
-PATIENTS = 6
+PATIENTS = 6  # half of each class
+CONFIG = PhantomConfig(lesion_free_fraction=0.0)
+PLAIN = 0.95  # the reader who sees every planted sign is this sure, and right
 
 pytestmark = pytest.mark.skipif(not DEMO_BUNDLE.exists(), reason="the demo bundle was not made yet: make demo-bundle")
 
@@ -28,13 +32,27 @@ def pipeline() -> Pipeline:
 
 @pytest.fixture(scope="module")
 def analysed(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[PhantomPatient, Findings]]:
-    config = PhantomConfig(lesion_free_fraction=0.0)
-    patients = [generate_patient(index, seed=SEED, config=config) for index in range(PATIENTS)]
+    plain = [*_plain_patients(Verdict.BENIGN), *_plain_patients(Verdict.MALIGNANT)]
+    patients = [generate_patient(index, seed=SEED, config=CONFIG) for index in plain]
     folders = [tmp_path_factory.mktemp(p.patient_id) for p in patients]
     return [
         (p, pipeline.run(Case(case_id=p.patient_id, files=write_study(p, folder))))
         for p, folder in zip(patients, folders, strict=True)
     ]
+
+
+def _plain_patients(verdict: Verdict) -> list[int]:
+    """The first few patients of a class whose signs leave hardly a doubt."""
+    found: list[int] = []
+    for index in count():
+        truth = draw_subject(index, seed=SEED, config=CONFIG).truth
+        malignant = oracle_probability(truth, with_age=True)
+        sure = malignant if verdict is Verdict.MALIGNANT else 1.0 - malignant
+        if truth.label is verdict and sure >= PLAIN:
+            found.append(index)
+        if len(found) == PATIENTS // 2:
+            break
+    return found
 
 
 def hit(patient: PhantomPatient, findings: Findings) -> bool:
@@ -75,13 +93,13 @@ def test_planted_lesions_of_unseen_patients_are_found_in_their_place(
     assert sum(hit(patient, findings) for patient, findings in analysed) >= PATIENTS - 1
 
 
-def test_most_unseen_patients_are_decided_right(analysed: list[tuple[PhantomPatient, Findings]]) -> None:
+def test_unseen_patients_with_plain_signs_are_decided_right(analysed: list[tuple[PhantomPatient, Findings]]) -> None:
     right = 0
     for patient, findings in analysed:
         said = Verdict.BENIGN if findings.decision is None else findings.decision.verdict
         right += said is patient.truth.label
 
-    assert right >= PATIENTS - 2  # the reader who sees every planted sign errs on one of eight
+    assert right >= PATIENTS - 1
 
 
 def test_its_findings_survive_json(analysed: list[tuple[PhantomPatient, Findings]]) -> None:

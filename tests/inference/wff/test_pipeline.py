@@ -56,6 +56,8 @@ def test_lesions_lie_inside_the_original_image_and_on_images_that_voted(findings
         assert 0 <= lesion.box.y0 < lesion.box.y1 <= 64
         assert lesion.score >= EVERYTHING_VOTES.tau
     assert {lesion.image for lesion in findings.lesions} == voted
+    images = sum(len(used.images) for used in findings.series_used)
+    assert findings.detail == f"Lesions were detected on {len(voted)} of {images} images, in 3 of 3 series."
 
 
 def test_a_vote_is_the_weighted_fusion_of_its_terms(findings: Findings) -> None:
@@ -146,6 +148,7 @@ def test_nothing_above_the_threshold_is_no_lesion_detected_without_class_or_prob
     assert findings.status is Status.NO_LESION_DETECTED
     assert findings.decision is None
     assert findings.lesions == ()
+    assert findings.detail.startswith("No lesion was detected on")
     assert [s.verdict for s in findings.sequences] == [None, None, None]
     assert [s.crop for s in findings.sequences] == [None, None, None]
 
