@@ -14,6 +14,7 @@ from node.report.context import ReportContext
 from node.report.evidence import SourceImages
 from node.report.finish import ObjectIdentity, finish
 from node.report.patient_study import copy_elements, decoded_text
+from node.report.wording import caveats
 
 _CLEAR_DIRECTION = 0.5  # a direction cosine above this is worth naming; both letters of a 45 degree tilt are
 _DIRECTIONS = (("L", "R"), ("P", "A"), ("H", "F"))  # +x, +y, +z of LPS, PS3.3 C.7.6.1.1.1
@@ -43,6 +44,7 @@ def build_secondary_capture(
     dataset.BodyPartExamined = "SPINE"  # unpaired, so no Laterality (PS3.3 C.7.3.1, 2C)
     dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
     dataset.DerivationDescription = capture.description
+    dataset.ImageComments = caveats(bundle)  # what the pixels say too, for those who read attributes
     dataset.PatientOrientation = patient_orientation(capture.orientation)
     dataset.BurnedInAnnotation = "NO"
     _references(dataset, capture.shown, sources)

@@ -172,6 +172,12 @@ def model_line(bundle: BundleIdentity) -> str:
     return f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:12]}"
 
 
+def caveats(bundle: BundleIdentity) -> str:
+    """What every object that leaves the node says about its model."""
+    phantom = f" {PHANTOM_SHORT}." if bundle.phantom_trained else ""
+    return f"{RESEARCH_USE}{phantom} {model_line(bundle)}."
+
+
 def run_summary(findings: Findings) -> codes.Code:
     """CID 6047: whether the algorithms ran to the end, and whether they found something."""
     if findings.status is Status.NOT_ANALYSED:
