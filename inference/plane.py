@@ -12,6 +12,8 @@ UNIT_TOLERANCE: Final = 0.01
 # Two images belong to one stack when both axes agree within 1 degree: scanners round, stacks differ by several
 PARALLEL_COSINE: Final = math.cos(math.radians(1.0))
 SAME_POSITION_MM: Final = 0.1  # the thinnest MR slices are 0.4 mm
+# The room of a scanner is a few metres wide; beyond 100 m a position is a broken number, infinity included
+FARTHEST_POSITION_MM: Final = 1e5
 LARGEST_SPACING_MM: Final = 20.0  # a pixel larger than this is no diagnostic image
 CLOSE_RATIO: Final = 1.2  # gaps this near to the smallest one are the usual gap, rounded by the scanner
 GAP_RATIO: Final = 1.5  # a gap this much above the usual one misses a slice
@@ -22,10 +24,12 @@ def dot(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def normal(orientation: Sequence[float]) -> Vector:
-    """Unit normal: row direction x column direction. Source: PS3.3 C.7.6.2.1.1."""
+    """Unit normal: row direction x column direction; zero where they span no plane. Source: PS3.3 C.7.6.2.1.1."""
     rx, ry, rz, cx, cy, cz = orientation
     n = (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)
-    length = math.sqrt(dot(n, n))
+    length = math.hypot(*n)
+    if not 0 < length < math.inf:  # parallel, or numbers too large to multiply: broken files have both
+        return (0.0, 0.0, 0.0)
     return (n[0] / length, n[1] / length, n[2] / length)
 
 
@@ -52,9 +56,13 @@ def is_parallel(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def slice_gaps_mm(positions_along_normal_mm: Sequence[float]) -> list[float]:
-    """Distances between neighbouring positions in ascending order; repeated positions count once."""
+    """Distances between neighbouring positions in ascending order; repeated positions count once.
+
+    A position beyond `FARTHEST_POSITION_MM`, or one that is no number, is left out.
+    """
     gaps, last = [], None
-    for position in sorted(positions_along_normal_mm):
+    usable = [position for position in positions_along_normal_mm if abs(position) <= FARTHEST_POSITION_MM]
+    for position in sorted(usable):
         if last is None:
             last = position
         elif position - last > SAME_POSITION_MM:

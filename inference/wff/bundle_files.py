@@ -55,7 +55,7 @@ class Made:
             (f"first {a.hit.total} held-out patients with a lesion: planted lesion hit", str(a.hit)),
             (f"first {a.hit.total} held-out patients with a lesion: decision right", str(a.decision.accuracy)),
             (f"all {h.hit.total} held-out patients with a lesion: planted lesion hit", str(h.hit)),
-            ("decision right", str(h.decision.accuracy)),
+            (f"all {h.hit.total}: decision right", str(h.decision.accuracy)),
             ("sensitivity (malignant)", str(h.decision.sensitivity)),
             ("specificity", str(h.decision.specificity)),
             ("area under the ROC curve", f"{h.area:.3f} (95 % CI {low:.3f}-{high:.3f})"),
@@ -112,9 +112,13 @@ def _metadata(model: WffModel, made: Made) -> dict[str, object]:
 
 def _validated_on(made: Made) -> str:
     measured = made.held_out
+    alarms = ""
+    if measured.lesion_free:
+        alarms = f"false alarm in {Rate(measured.lesion_free_alarmed, measured.lesion_free)} of lesion-free ones; "
     return (
         f"{measured.hit.total} held-out synthetic phantom patients with lesions: planted lesion hit in {measured.hit}, "
-        f"benign/malignant decision right in {measured.decision.accuracy}; no clinical meaning"
+        f"benign/malignant decision right in {measured.decision.accuracy}; "
+        f"{alarms}no clinical meaning"
     )
 
 

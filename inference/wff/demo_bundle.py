@@ -22,6 +22,7 @@ from inference.datasets import LabelledPatient, require_disjoint, split_hash
 from inference.findings import Verdict
 from inference.phantom import PhantomConfig
 from inference.wff.age import AgeTable, fit_age_table
+from inference.wff.augmentation import AugmentationConfig
 from inference.wff.bundle_files import Made, write_demo_bundle
 from inference.wff.config import WffConfig, demo_config
 from inference.wff.detector import Detector
@@ -45,12 +46,15 @@ from inference.wff.weights import rounded_as_stored
 log = structlog.get_logger(__name__)
 
 # First patient index of each split of the phantom; the gaps are wider than any split.
-_FIRST_TRAINING, _FIRST_TUNING, _FIRST_HELD_OUT = 0, 100_000, 200_000
+_FIRST_TRAINING, _FIRST_TUNING, _FIRST_HELD_OUT = 0, 100_000, 300_000
 _ACCEPTANCE_PATIENTS = 40  # with lesions, from the start of the held-out range
 _DETECTOR_RATE = 6e-4
 _CLASSIFIER_RATE = 1e-3
 _DETECTOR_BATCH = 12  # slices per step over all replicas
 _CLASSIFIER_BATCH = 24  # clips per step over all replicas
+_LESION_SHARE = 0.65  # of the slices of a detector batch
+# Pastes stay on the column: at .15 of the width the detector learned to mark blobs of the bowel
+_AUGMENTATION = AugmentationConfig(paste_reach=0.05)
 
 app = typer.Typer(add_completion=False)
 
@@ -125,7 +129,13 @@ class Workshop:
         share = math.ceil(_DETECTOR_BATCH / recipe.threads)
         detector = self._train(
             "detector",
-            DetectorTask(config=recipe.config.detector, data=data, batch=share),
+            DetectorTask(
+                config=recipe.config.detector,
+                data=data,
+                batch=share,
+                lesion_share=_LESION_SHARE,
+                augmentation=_AUGMENTATION,
+            ),
             self._plan(recipe.detector_steps, _DETECTOR_RATE),
         )
         share = math.ceil(_CLASSIFIER_BATCH / recipe.threads)
@@ -199,6 +209,8 @@ def recipe_as_text(recipe: Recipe) -> dict[str, object]:
         "detector_batch": _DETECTOR_BATCH,
         "classifier_learning_rate": _CLASSIFIER_RATE,
         "classifier_batch": _CLASSIFIER_BATCH,
+        "detector_lesion_share": _LESION_SHARE,
+        "detector_augmentation": asdict(_AUGMENTATION),
         "difficulty": recipe.phantom.difficulty,
     }
 
@@ -215,10 +227,10 @@ def main(
         "runs/wff-demo"
     ),
     patients: Annotated[int, typer.Option(min=20, help="phantom patients to train on")] = 1000,
-    tuning_patients: Annotated[int, typer.Option(min=20, help="patients for tau and weights")] = 160,
+    tuning_patients: Annotated[int, typer.Option(min=20, help="patients for tau and weights")] = 240,
     held_out_patients: Annotated[int, typer.Option(min=20, help="patients to measure on")] = 220,
-    detector_steps: Annotated[int, typer.Option(min=1)] = 1600,
-    classifier_steps: Annotated[int, typer.Option(min=1)] = 1200,
+    detector_steps: Annotated[int, typer.Option(min=1)] = 2400,
+    classifier_steps: Annotated[int, typer.Option(min=1)] = 2000,
     seed: Annotated[int, typer.Option(help="of the phantom, the weights and the batches")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="processes; set OMP_NUM_THREADS=1 beside it")] = 3,
 ) -> None:

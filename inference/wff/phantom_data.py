@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.datasets import INDEX, DataSetWriter, LabelledPatient, open_data_set
+from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
 from inference.phantom import PhantomConfig, PhantomSeries, generate_patient, oracle_probability
 from inference.phantom.patient import draw_subject
 
@@ -34,7 +34,7 @@ def make_data_set(
     """Generate the set into `folder`; a folder that holds the same set already is used as it is."""
     text = json.dumps(asdict(recipe), sort_keys=True)
     recipe_file = folder / _RECIPE
-    if (folder / INDEX).exists() and recipe_file.exists() and recipe_file.read_text() == text:
+    if recipe_file.exists() and recipe_file.read_text() == text and _as_painted_today(recipe, folder):
         return open_data_set(folder)
     writer = DataSetWriter(folder)
     make = partial(_make_patient, recipe, folder)
@@ -47,6 +47,16 @@ def make_data_set(
     writer.close(patients)
     recipe_file.write_text(text)
     return patients
+
+
+def _as_painted_today(recipe: PhantomSet, folder: Path) -> bool:
+    """Whether the first patient on disk is what the phantom paints now: its code may have changed since."""
+    stored = open_data_set(folder)[0]
+    phantom = generate_patient(recipe.first, seed=recipe.seed, config=recipe.config)
+    return all(
+        painted.boxes == series.boxes and np.array_equal(windowed(painted), series.images())
+        for painted, series in zip(phantom.series, stored.series, strict=True)
+    )
 
 
 def windowed(series: PhantomSeries) -> NDArray[np.uint8]:

@@ -83,11 +83,10 @@ class WffPipeline:
     def _analyse(self, loaded: _Loaded, times: StageTimes) -> Findings:
         reading = self._model.analyse(loaded.images, loaded.age_years, times)
         decision = _decision(reading)
-        found = "No lesion was detected" if decision is None else "A lesion was detected"
         return Findings(
             status=Status.NO_LESION_DETECTED if decision is None else Status.LESION_DETECTED,
             bundle=self._identity,
-            detail=f"{found} on {sum(len(s.slices) for s in loaded.series)} images of {len(loaded.series)} series.",
+            detail=_detail(loaded.series, reading),
             lesions=_lesions(loaded.series, reading),
             sequences=tuple(_sequence(s, r) for s, r in zip(loaded.series, reading.sequences, strict=True)),
             decision=decision,
@@ -149,6 +148,14 @@ def _parameters(fusion: FusionConfig) -> dict[str, float]:
         "lambda_sequence": fusion.lambda_sequence,
         "lambda_age": fusion.lambda_age,
     }
+
+
+def _detail(series: Sequence[EligibleSeries], reading: PatientReading) -> str:
+    images = sum(len(one.slices) for one in series)
+    voting = [len(sequence.slices) for sequence in reading.sequences if sequence.slices]
+    if not voting:
+        return f"No lesion was detected on {images} images of {len(series)} series."
+    return f"Lesions were detected on {sum(voting)} of {images} images, in {len(voting)} of {len(series)} series."
 
 
 def _used(series: EligibleSeries) -> SeriesUsed:

@@ -1,6 +1,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inference.plane import is_parallel, is_sagittal, missing_slices, normal
 from tests.inference.mr_images import AXIAL, CORONAL, SAGITTAL
@@ -47,3 +49,22 @@ def test_a_flipped_image_is_not_parallel() -> None:
 )
 def test_missing_slices_are_counted_by_the_gaps(positions: list[float], missing: int) -> None:
     assert missing_slices(positions) == missing
+
+
+@pytest.mark.parametrize(
+    "orientation", [[0.0] * 6, [1e100] * 6, [1e200, 0, 0, 0, 1e200, 0], [math.nan] * 6, [math.inf, 0, 0, 0, 1, 0]]
+)
+def test_directions_that_span_no_plane_have_no_normal(orientation: list[float]) -> None:
+    assert normal(orientation) == (0.0, 0.0, 0.0)
+    assert not is_sagittal(orientation)
+
+
+def test_positions_no_scanner_can_reach_make_no_gap() -> None:
+    assert missing_slices([0.0, 4.0, 8.0, 1e308, -1e308, math.inf, math.nan]) == 0
+
+
+@given(st.lists(st.floats()), st.lists(st.floats(), min_size=6, max_size=6))
+def test_no_numbers_make_the_geometry_fail(positions: list[float], orientation: list[float]) -> None:
+    assert missing_slices(positions) >= 0
+    assert all(abs(component) <= 1 + 1e-9 for component in normal(orientation))
+    assert is_parallel(orientation, orientation) in (True, False)
