@@ -181,6 +181,7 @@ Training, tuning (threshold, weights) and held-out patients are disjoint by pati
 
 ## Known weaknesses
 - Real images differ from the phantom in more than the phantom can say; detections on a real study are noise.
+- Seen: on a real lumbar study without a known tumour, the demo bundles made so far decided "malignant".
 - The phantom's lesions are few families with plain signs; the oracle itself errs on about one patient in eight.
 - No external test, no comparison with readers.
 """
