@@ -15,7 +15,12 @@ from config.settings import CONFIG_ENVIRONMENT_VARIABLE, DEFAULT_CONFIG_PATH, EN
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")  # the documented example that a site copies
 _NESTED_DELIMITER = "__"
+# Variables with our prefix that are no settings: of the command line, of the tests and of the compose file.
+_OTHER_VARIABLES = frozenset(
+    {CONFIG_ENVIRONMENT_VARIABLE, "SPINENODE_LOG_LEVEL", "SPINENODE_TEST_DATA", "SPINENODE_DATABASE_PASSWORD"}
+)
 _WITHHELD_KEYS = frozenset({"database_url"})  # a URL may hold a password: its value is never told
+_ALIKE = 0.8  # of 1: all our variables share the prefix, so that any two are somewhat alike
 _LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
 
 
@@ -53,6 +58,8 @@ def load_settings(path: Path | None = None) -> Settings:
         faults += [_describe(fault) for fault in error.errors()]
     except SettingsError as error:
         faults.append(f"environment: {error}: lists and tables are written as JSON")
+    if settings is not None:
+        faults += _callers_never_let_in(settings)
     if faults or settings is None:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise ConfigError(f"{file}: {len(faults)} fault(s) in the settings\n{lines}")
@@ -95,16 +102,47 @@ def _resolve_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Misspelt parts of nested variables, which pydantic-settings would pass over in silence."""
+    """Misspelt variables, which pydantic-settings would pass over in silence. The keys of a part it checks itself."""
     faults = []
     for variable in sorted(environment):
-        name = variable.upper().removeprefix(ENVIRONMENT_PREFIX)
-        if name == variable.upper() or _NESTED_DELIMITER not in name:
+        name = variable.upper()
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _OTHER_VARIABLES:
             continue
-        part = name.split(_NESTED_DELIMITER)[0].lower()
+        part = name.removeprefix(ENVIRONMENT_PREFIX).split(_NESTED_DELIMITER)[0].lower()
         if part not in Settings.model_fields:
-            faults.append(f"{variable}: no part of the settings is called {part!r}{_did_you_mean(part, Settings)}")
+            faults.append(f"{variable}: there is no such variable{_meant_variable(name)}")
     return faults
+
+
+def _meant_variable(name: str) -> str:
+    known = [*sorted(_OTHER_VARIABLES), *_setting_variables()]
+    alike = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+    ending = [one for one in known if one.endswith(_NESTED_DELIMITER + name.removeprefix(ENVIRONMENT_PREFIX))]
+    if meant := [*ending, *alike]:
+        return f"; did you mean {meant[0]}?"
+    parts = ", ".join(part.upper() for part in Settings.model_fields)
+    return f"; settings are {ENVIRONMENT_PREFIX}PART{_NESTED_DELIMITER}KEY, and the parts are {parts}"
+
+
+def _setting_variables() -> list[str]:
+    """Every variable that is a setting, e.g. SPINENODE_CALLERS (a list, as JSON) or SPINENODE_RECEIVER__PORT."""
+    names = []
+    for part, field in Settings.model_fields.items():
+        names.append(f"{ENVIRONMENT_PREFIX}{part}")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += [f"{ENVIRONMENT_PREFIX}{part}{_NESTED_DELIMITER}{key}" for key in field.annotation.model_fields]
+    return [name.upper() for name in names]
+
+
+def _callers_never_let_in(settings: Settings) -> list[str]:
+    """Routes that wait for a caller whom the receiver refuses: a typing error, and images that nobody analyses."""
+    known = sorted({caller.ae_title for caller in settings.callers})
+    return [
+        f"route {route.name!r} names caller {title!r}, which no [[callers]] has; known: {known or 'none'}"
+        for route in settings.routes
+        for title in route.callers
+        if title != "*" and title not in known
+    ]
 
 
 def _describe(fault: ErrorDetails) -> str:

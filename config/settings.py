@@ -23,8 +23,11 @@ class ConfigError(Exception):
     """The settings cannot be used. The message lists every fault: key, value read, what is allowed."""
 
 
-def _check_ae_title(value: str) -> str:
-    """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, no control character."""
+def check_ae_title(value: str) -> str:
+    """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, no control character.
+
+    Returns it without the spaces around it, which do not count. Raises ValueError.
+    """
     stripped = value.strip(" ")
     if not stripped or len(stripped) > 16 or "\\" in stripped or not all(32 <= ord(c) < 127 for c in stripped):
         raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
@@ -36,10 +39,34 @@ def _check_network(value: str) -> str:
     return value
 
 
-AETitle = Annotated[str, AfterValidator(_check_ae_title)]
+def _check_address(value: str) -> str:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("an IP address of this machine is needed; 0.0.0.0 is every one, :: with IPv6 too") from None
+    return value
+
+
+def _check_host(value: str) -> str:
+    try:
+        value.encode("idna")  # what the resolver does first: parts of 1 to 63 characters between dots
+    except UnicodeError:
+        raise ValueError("no host can have this name: between two dots are 1 to 63 characters") from None
+    if not value or any(character.isspace() for character in value):
+        raise ValueError("a host name or an IP address is needed")
+    return value
+
+
+_LONGEST_S = 30 * 86_400.0  # nothing of the node waits longer; a typing error in a delay would never be noticed
+_LONGEST_TIMEOUT_S = 86_400.0  # the system counts a socket's timeout in milliseconds of 32 bits: 24 days
+
+AETitle = Annotated[str, AfterValidator(check_ae_title)]
+Host = Annotated[str, AfterValidator(_check_host)]
+Address = Annotated[str, AfterValidator(_check_address)]
 Network = Annotated[str, AfterValidator(_check_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
+Timeout = Annotated[float, Field(gt=0, le=_LONGEST_TIMEOUT_S, allow_inf_nan=False)]
 
 
 class Part(BaseModel):
@@ -57,13 +84,13 @@ class ReceiverSettings(Part):
     """The node's own DICOM address and its limits."""
 
     ae_title: AETitle = "SPINENODE"
-    bind_address: str = "0.0.0.0"  # noqa: S104 - a receiver must be reached from the hospital's network
+    bind_address: Address = "0.0.0.0"  # noqa: S104 - a receiver must be reached from the hospital's network
     port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free port (tests, demo)
     maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1_048_576)] = 131_072
     maximum_associations: Annotated[int, Field(ge=1)] = 32
-    network_timeout_s: Seconds = 60.0
-    dimse_timeout_s: Seconds = 30.0
-    acse_timeout_s: Seconds = 30.0
+    network_timeout_s: Timeout = 60.0
+    dimse_timeout_s: Timeout = 30.0
+    acse_timeout_s: Timeout = 30.0
     minimum_free_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
 
 
@@ -125,16 +152,16 @@ class DestinationSettings(Part):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     ae_title: AETitle
-    host: str
+    host: Host
     port: Port
-    timeout_s: Seconds = 30.0
+    timeout_s: Timeout = 30.0
 
 
 class RouteSettings(Part):
     """Which senders' images go to which pipeline and destinations. The first matching route is taken."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-    callers: tuple[str, ...] = Field(default=("*",), min_length=1, description='calling AE titles, "*" for all')
+    callers: tuple[AETitle, ...] = Field(default=("*",), min_length=1, description='calling AE titles, "*" for all')
     pipeline: Literal["wff", "none"] = "wff"
     results_to: tuple[str, ...] = ()
     forward_originals_to: tuple[str, ...] = ()
@@ -161,7 +188,12 @@ class Settings(BaseSettings):
     reports: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
-    def _names_refer_to_something(self) -> Self:
+    def _parts_fit_together(self) -> Self:
+        if faults := [*self._misnamed(), *self._misordered()]:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _misnamed(self) -> list[str]:
         faults = []
         for kind, names in (
             ("destination", [d.name for d in self.destinations]),
@@ -175,9 +207,22 @@ class Settings(BaseSettings):
             for name in (*route.results_to, *route.forward_originals_to):
                 if name not in known:
                     faults.append(f"route {route.name!r} names destination {name!r}; known: {sorted(known) or 'none'}")
-        if faults:
-            raise ValueError("; ".join(faults))
-        return self
+        return faults
+
+    def _misordered(self) -> list[str]:
+        grouping, sender = self.grouping, self.sender
+        faults = []
+        if grouping.gap_wait_s < grouping.quiet_s:
+            faults.append(
+                f"grouping.gap_wait_s {grouping.gap_wait_s:g} is less than grouping.quiet_s {grouping.quiet_s:g}: "
+                "a case with a gap waits at least as long as one without"
+            )
+        if sender.retry_cap_s < sender.retry_base_s:
+            faults.append(
+                f"sender.retry_cap_s {sender.retry_cap_s:g} is less than sender.retry_base_s {sender.retry_base_s:g}: "
+                "the longest delay is at least the first one"
+            )
+        return faults
 
     def route_for(self, calling_ae_title: str) -> RouteSettings | None:
         return next((route for route in self.routes if route.takes(calling_ae_title)), None)

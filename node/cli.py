@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_expected(error):
             raise
-        sys.stderr.write(f"spinenode: {error}\n")
+        sys.stderr.write(f"spinenode: {_message(error)}\n")
         return _FAILED
     return 0
 
@@ -60,7 +60,14 @@ def _is_expected(error: Exception) -> bool:
     from node.errors import NodeError
     from storage.errors import StorageError
 
-    return isinstance(error, ConfigError | NodeError | StorageError | InferenceError)
+    return isinstance(error, ConfigError | NodeError | StorageError | InferenceError | OSError)
+
+
+def _message(error: Exception) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    what = f"cannot use {error.filename}" if error.filename is not None else "the system refused"
+    return f"{what}: {error.strerror or error or type(error).__name__}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """When a case is complete, and why. Pure rules over what is known of its instances."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -9,7 +10,10 @@ from inference.plane import dot, is_parallel, is_sagittal, missing_slices, norma
 from storage.schema import InstanceRow
 
 _UID_TAIL: Final = 4
-_SHORTEST_AXIS: Final = 0.5  # of a direction cosine triple, whose length should be 1: below, it spans no plane
+# Of a direction cosine triple, whose length should be 1: outside, it spans no plane
+_SHORTEST_AXIS: Final = 0.5
+_LONGEST_AXIS: Final = 2.0
+_LARGEST_COSINE: Final = 0.5  # between row and column, which should stand upright on each other
 
 
 def completeness(instances: Sequence[InstanceRow], *, quiet_for: timedelta, settings: GroupingSettings) -> str | None:
@@ -38,7 +42,9 @@ def missing_by_series(instances: Iterable[InstanceRow]) -> dict[str, int]:
     stacks: dict[str, list[_Stack]] = {}
     for instance in instances:
         orientation, position = instance.orientation, instance.position_mm
-        if orientation is None or position is None or not _spans_a_plane(orientation) or not is_sagittal(orientation):
+        if orientation is None or position is None or len(position) != 3:
+            continue
+        if not _spans_a_plane(orientation) or not is_sagittal(orientation):
             continue
         of_series = stacks.setdefault(instance.series_instance_uid, [])
         stack = next((one for one in of_series if is_parallel(one.orientation, orientation)), None)
@@ -63,5 +69,7 @@ def _spans_a_plane(orientation: Sequence[float]) -> bool:
     if len(orientation) != 6:
         return False
     row, column = orientation[:3], orientation[3:]
-    lengths = dot(row, row) * dot(column, column)
-    return lengths > _SHORTEST_AXIS**4 and dot(row, column) ** 2 < lengths / 4
+    lengths = math.hypot(*row), math.hypot(*column)
+    if not all(_SHORTEST_AXIS < length < _LONGEST_AXIS for length in lengths):
+        return False
+    return abs(dot(row, column)) < _LARGEST_COSINE * lengths[0] * lengths[1]

@@ -50,6 +50,23 @@ def conflicts(identities: Iterable[Identity]) -> frozenset[str]:
     )
 
 
+def collision(first: Identity, second: Identity) -> str:
+    """What forbids that two contents of one SOP Instance UID are the same image, without patient data; else empty.
+
+    An image may be sent again with corrected pixels or other spellings, never with another patient or study.
+    """
+    agree = {
+        "PatientID": first.patient[0] == second.patient[0],
+        "IssuerOfPatientID": first.patient[1] == second.patient[1],
+        "PatientBirthDate": _same_birth_date(first, second),
+        "PatientSex": _same_sex(first, second),
+        "PatientName": same_person_name(first.patient_name, second.patient_name),
+        "StudyInstanceUID": first.study_instance_uid == second.study_instance_uid,
+    }
+    differ = [attribute for attribute, same in agree.items() if not same]
+    return f"its two contents differ in {', '.join(differ)}" if differ else ""
+
+
 def same_person_name(one: str, other: str) -> bool:
     """Whether two values of VR PN can name one person.
 

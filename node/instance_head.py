@@ -5,11 +5,11 @@ character set, or a date that is no date, never refuses an image. UIDs are judge
 node relies on them.
 """
 
-import math
 import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Final
 
@@ -21,6 +21,7 @@ from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from inference.plane import FARTHEST_POSITION_MM
 from node.errors import CannotUnderstand
 
 _SOP_CLASS_UID: Final = BaseTag(0x00080016)
@@ -68,6 +69,7 @@ _UID_FORM: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
 _MAXIMUM_UID_LENGTH: Final = 64
 # "^" and "=" of person names end an escaped character set (PS3.5 6.1.2.5.3), so does "\" between values.
 _TEXT_DELIMITERS: Final = {0x5C, 0x5E, 0x3D}
+_LARGEST_COSINE: Final = 1.1  # rounding brings a direction cosine a little above 1, no further
 # A deflated data set can grow a thousandfold: one small file must not take the memory of all. Headers of the
 # largest Enhanced objects seen are under 20 MB.
 _MAXIMUM_INFLATED_BYTES: Final = 64 * 2**20
@@ -79,7 +81,7 @@ class ReceivedHead:
 
     `orientation` is ImageOrientationPatient (6 direction cosines: along a row, along a column) and `position_mm`
     ImagePositionPatient (x, y, z of the first voxel, LPS, mm); of a multi-frame object those of its first frame;
-    None where absent or not numbers.
+    None where absent, not numbers, or numbers that no scanner writes.
     """
 
     sop_class_uid: str
@@ -96,6 +98,18 @@ class ReceivedHead:
     manufacturer: str
     orientation: tuple[float, ...] | None
     position_mm: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _PlaneAttribute:
+    tag: BaseTag
+    macro: BaseTag  # the sequence that holds it in a functional group
+    count: int
+    largest: float  # magnitude of a number that can be true
+
+
+_ORIENTATION: Final = _PlaneAttribute(_IMAGE_ORIENTATION, _PLANE_ORIENTATION_SEQUENCE, 6, _LARGEST_COSINE)
+_POSITION: Final = _PlaneAttribute(_IMAGE_POSITION, _PLANE_POSITION_SEQUENCE, 3, FARTHEST_POSITION_MM)
 
 
 def is_valid_uid(value: str) -> bool:
@@ -155,8 +169,8 @@ def _head_of(dataset: Dataset) -> ReceivedHead:
         study_date=_text(dataset, _STUDY_DATE),
         modality=_text(dataset, _MODALITY),
         manufacturer=_text(dataset, _MANUFACTURER),
-        orientation=_plane(dataset, _IMAGE_ORIENTATION, _PLANE_ORIENTATION_SEQUENCE, 6),
-        position_mm=_plane(dataset, _IMAGE_POSITION, _PLANE_POSITION_SEQUENCE, 3),
+        orientation=_plane(dataset, _ORIENTATION),
+        position_mm=_plane(dataset, _POSITION),
     )
 
 
@@ -192,17 +206,14 @@ def _text(dataset: Dataset, tag: BaseTag) -> str:
         return value.decode("ascii", errors="replace")
 
 
-def _plane(dataset: Dataset, tag: BaseTag, macro: BaseTag, count: int) -> tuple[float, ...] | None:
+def _plane(dataset: Dataset, attribute: _PlaneAttribute) -> tuple[float, ...] | None:
     """The numbers of a plane attribute at top level (classic), else of the first frame (PS3.3 C.7.6.16.2)."""
-    values = _numbers(dataset, tag, count)
+    read = partial(_numbers, attribute=attribute)
+    values = read(dataset)
     for groups in (_PER_FRAME_FUNCTIONAL_GROUPS, _SHARED_FUNCTIONAL_GROUPS):
         if values is None:
-            values = _in_first_item(dataset, groups, lambda frame: _in_first_item(frame, macro, _reader(tag, count)))
+            values = _in_first_item(dataset, groups, lambda frame: _in_first_item(frame, attribute.macro, read))
     return values
-
-
-def _reader(tag: BaseTag, count: int) -> Callable[[Dataset], tuple[float, ...] | None]:
-    return lambda item: _numbers(item, tag, count)
 
 
 def _in_first_item(
@@ -214,10 +225,12 @@ def _in_first_item(
     return read(items[0]) if isinstance(items, DicomSequence) and items else None
 
 
-def _numbers(dataset: Dataset, tag: BaseTag, count: int) -> tuple[float, ...] | None:
-    """The `count` finite numbers of a DS element, or None: a nonsense geometry is no geometry."""
+def _numbers(dataset: Dataset, attribute: _PlaneAttribute) -> tuple[float, ...] | None:
+    """The numbers of a DS element, or None: a nonsense geometry is no geometry."""
+    text = _raw(dataset, attribute.tag)
     try:
-        numbers = tuple(float(part) for part in _raw(dataset, tag).decode("ascii").rstrip("\0 ").split("\\"))
+        numbers = tuple(float(part) for part in text.decode("ascii").rstrip("\0 ").split("\\"))
     except ValueError:
         return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+    possible = all(abs(number) <= attribute.largest for number in numbers)  # neither is nan, nor infinity
+    return numbers if len(numbers) == attribute.count and possible else None

@@ -55,12 +55,18 @@ def forwarding(calling_ae_title: str, route: RouteSettings, settings: Settings) 
 def group_key(instance: InstanceRow, group_by: Literal["patient", "study"]) -> str:
     """What two instances of one case share: 64 hexadecimal digits that tell nothing about the patient.
 
-    Without a PatientID or a StudyDate the study stands alone: two unknown patients are not the same one.
+    Without a PatientID, a StudyDate or a PatientBirthDate the study stands alone: two unknown patients are not the
+    same one, and a placeholder PatientID ("0", "ANON") comes without a birth date, as a rule.
     """
     patient_id, date = instance.patient_id.strip(), instance.study_date.strip()
-    if group_by == "patient" and patient_id and date:
+    if group_by == "patient" and patient_id and _is_date(date) and _is_date(instance.patient_birth_date):
         parts: tuple[str, ...] = ("patient", patient_id, instance.issuer_of_patient_id.strip(), date)
     else:
         parts = ("study", instance.study_instance_uid)
     # a length before each part: ("ab", "c") and ("a", "bc") must differ
     return sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
+
+
+def _is_date(value: str) -> bool:
+    """Whether anything is said: some senders write 00000000 where they know no date."""
+    return any(character in "123456789" for character in value)

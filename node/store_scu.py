@@ -201,7 +201,7 @@ def _association(peer: Peer, contexts: dict[_ContextKey, None]) -> Iterator[Asso
             ae_title=peer.called_ae_title,
             evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
         )
-    except OSError as error:  # a host name that nobody knows
+    except (OSError, UnicodeError) as error:  # a host name that nobody knows, or that no host can have
         raise PeerUnavailable(f"{_name(peer)} cannot be reached: {error}") from error
     if not association.is_established:
         _raise_not_established(association, peer)

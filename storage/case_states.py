@@ -44,6 +44,10 @@ TRANSITIONS: Final[dict[tuple[CaseState, CaseEvent], CaseState]] = {
     (CaseState.REPORTED, CaseEvent.INSTANCE_ARRIVED): CaseState.COLLECTING,
     (CaseState.DONE, CaseEvent.INSTANCE_ARRIVED): CaseState.COLLECTING,
     (CaseState.FAILED, CaseEvent.INSTANCE_ARRIVED): CaseState.COLLECTING,
+    # a contradiction that shows up after the answer: a person decides, the decision is a new revision
+    (CaseState.REPORTED, CaseEvent.HELD): CaseState.HELD,
+    (CaseState.DONE, CaseEvent.HELD): CaseState.HELD,
+    (CaseState.FAILED, CaseEvent.HELD): CaseState.HELD,
 }
 
 

@@ -53,8 +53,10 @@ _ANSWERED: Final = frozenset({CaseState.REPORTED, CaseState.DONE, CaseState.FAIL
 _GROUPING_LOCK: Final = 0x5350_494E_46  # any number that no other program on the same database uses
 
 
-def unplaced(session: Session, limit: int = 500) -> list[InstanceRow]:
-    """The instances that grouping has not looked at, oldest first.
+def unplaced(session: Session, limit: int = 500, after_id: int = 0) -> list[InstanceRow]:
+    """The instances that grouping has not placed, oldest first, from the one after `after_id` on.
+
+    Those whose case is running stay unplaced: page on by id, or they hide what came after them.
 
     One process groups at a time: while another transaction is grouping (PostgreSQL; on SQLite it cannot), the
     answer is empty, and the caller comes again later.
@@ -63,8 +65,8 @@ def unplaced(session: Session, limit: int = 500) -> list[InstanceRow]:
         alone = session.execute(select(func.pg_try_advisory_xact_lock(_GROUPING_LOCK))).scalar_one()
         if not alone:
             return []
-    oldest = select(InstanceRow).where(InstanceRow.placement == Placement.NEW.value).order_by(InstanceRow.id)
-    return locked(session, oldest.limit(limit))
+    waiting = InstanceRow.placement == Placement.NEW.value, InstanceRow.id > after_id
+    return locked(session, select(InstanceRow).where(*waiting).order_by(InstanceRow.id).limit(limit))
 
 
 def place(session: Session, instance: InstanceRow, *, group_key: str, route: str, now: datetime) -> CaseRow | None:
@@ -127,8 +129,12 @@ def mark_ready(session: Session, case: CaseRow, reason: str, now: datetime) -> N
 
 
 def hold(session: Session, case: CaseRow, reason: str, now: datetime) -> None:
-    """Identity is in doubt: the case waits for a person."""
-    move(session, case, CaseEvent.HELD, now=now, reason=reason)
+    """Identity is in doubt: the case waits for a person.
+
+    An answer that is out is not taken back: what the person decides is answered by a new revision, which replaces it.
+    """
+    new_revision = {"revision": case.revision + 1, "attempts": 0} if CaseState(case.state) in _ANSWERED else {}
+    move(session, case, CaseEvent.HELD, now=now, reason=reason, **new_revision)
 
 
 def release(session: Session, case: CaseRow, reason: str, now: datetime) -> None:

@@ -20,7 +20,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, StatementError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -36,6 +36,7 @@ _IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
 _POSTGRESQL_DISK_FULL: Final = "53100"  # class 53, insufficient resources
 _MIGRATION_LOCK: Final = 0x5350_494E_45  # any number that no other program on the same database uses
 _READ_ONLY: Final = "spinenode_read_only"
+_URL_FORMS: Final = "use sqlite:///<path> or postgresql+psycopg://..."
 
 
 class Database:
@@ -169,15 +170,16 @@ def _known_url(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (SQLAlchemyError, ValueError):
-        raise StorageError(
-            "the database URL cannot be read: use sqlite:///<path> or postgresql+psycopg://..."
-        ) from None
+        raise StorageError(f"the database URL cannot be read: {_URL_FORMS}") from None
     if (kind := parsed.get_backend_name()) not in ("sqlite", "postgresql"):
-        raise StorageError(f"no database of kind {kind!r}: use sqlite:///<path> or postgresql+psycopg://...")
+        raise StorageError(f"no database of kind {kind!r}: {_URL_FORMS}")
+    if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise StorageError(f"the database URL names no file, and a memory must outlive the process: {_URL_FORMS}")
     return parsed
 
 
 def _make_engine(url: URL) -> Engine:
+    """Raises StorageError, without the URL."""
     try:
         return create_engine(
             url,
@@ -192,6 +194,8 @@ def _make_engine(url: URL) -> Engine:
         raise StorageError(
             f"{error}: install the driver, for psycopg with `pip install spinenode[postgresql]`"
         ) from error
+    except (ArgumentError, TypeError):  # not chained: the message repeats the URL
+        raise StorageError(f"the database URL has a part or a driver that is not known: {_URL_FORMS}") from None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry, *, foreign_keys: bool) -> None:

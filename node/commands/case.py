@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.commands.surroundings import memory_of, settings_of
+from node.commands.surroundings import LARGEST_ID, memory_of, settings_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Cases: list, look into one, decide on a held one.")
 
-CaseId = Annotated[int, typer.Argument(metavar="ID", help="Number of the case.")]
+CaseId = Annotated[int, typer.Argument(metavar="ID", min=1, max=LARGEST_ID, help="Number of the case.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the history. Write no patient data here.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 

@@ -43,14 +43,14 @@ def check(context: typer.Context, as_json: Annotated[bool, typer.Option("--json"
 
     settings = settings_of(context)
     values = settings.model_dump(mode="json")  # secrets come out as stars
-    notes = doubts(settings)
+    warnings = doubts(settings)
     if as_json:
-        show_json({"settings": values, "notes": notes})
+        show_json({"settings": values, "warnings": warnings})
         return
     for line in _lines("", values):
         show_text(line)
-    for note in notes:
-        show_text(f"note: {note}")
+    for warning in warnings:
+        show_text(f"warning: {warning}")
     show_text("the settings are valid")
 
 

@@ -34,10 +34,10 @@ def demo(
     from rich.console import Console
 
     from node.commands.output import console
-    from node.demo.run import DemoRequest, run_demo
+    from node.demo.run import DemoRequest, prepare_folder, run_demo
     from node.demo.view import as_data, show, write_json, write_pictures
 
-    out.mkdir(parents=True, exist_ok=True)
+    prepare_folder(out)  # before the log is opened: a folder of others stays as it is
     with _logs_into(out / "node.log") as terminal:
         progress = Console(file=terminal, highlight=False)
         outcomes = run_demo(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.commands.surroundings import memory_of, settings_of
+from node.commands.surroundings import LARGEST_ID, memory_of, settings_of
 
 if TYPE_CHECKING:
     from storage.schema import DeliveryRow
@@ -22,7 +22,7 @@ def show_list(
     state: Annotated[
         list[str] | None, typer.Option("--state", help="Only these: pending, sending, sent, committed, dead.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="The newest so many.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show the newest deliveries."""
@@ -52,7 +52,9 @@ def show_list(
 @app.command()
 def retry(
     context: typer.Context,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Numbers of deliveries.")] = None,
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID", min=1, max=LARGEST_ID, help="Numbers of deliveries.")
+    ] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Every dead letter.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:

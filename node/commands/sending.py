@@ -1,5 +1,6 @@
 """`spinenode send`: files to any Storage SCP, for instance to the node itself."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _PREAMBLE_BYTES: Final = 128  # PS3.10 7.1: then come the four characters DICM
 _REASONS_SHOWN: Final = 10
+_LONGEST_TIMEOUT_S: Final = 86_400.0  # as of a destination in the settings
 
 
 def register(app: typer.Typer) -> None:
@@ -25,7 +27,10 @@ def send(
     called: Annotated[str, typer.Option("--called", metavar="AE", help="The peer's AE title.")],
     calling: Annotated[str, typer.Option("--calling", metavar="AE", help="Our own AE title.")] = "SPINENODE_SEND",
     timeout_s: Annotated[
-        float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="For connecting, and for each answer.")
+        float,
+        typer.Option(
+            "--timeout", min=0.1, max=_LONGEST_TIMEOUT_S, metavar="SECONDS", help="For connecting, and for each answer."
+        ),
     ] = 30.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON entry per file.")] = False,
 ) -> None:
@@ -37,6 +42,9 @@ def send(
     from node.store_scu import StoreOutcome, store
 
     host, port = _address(to)
+    called, calling = _ae_title(called, "--called"), _ae_title(calling, "--calling")
+    if math.isnan(timeout_s):  # neither below nor above any limit
+        raise typer.BadParameter(f"{timeout_s} is no number of seconds", param_hint="--timeout")
     files = _files(paths)
     with _Progress(len(files), shown=not as_json) as progress:
         results = store(
@@ -56,9 +64,19 @@ def send(
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    # not isdigit: it takes superscripts, which int() refuses; and other scripts' digits are no port numbers here
+    if not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise typer.BadParameter(f"{text!r} is no HOST:PORT, for instance 10.1.2.3:11112", param_hint="--to")
     return host.strip("[]"), int(port)  # [::1]:104
+
+
+def _ae_title(text: str, option: str) -> str:
+    from config.settings import check_ae_title
+
+    try:
+        return check_ae_title(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint=option) from None
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

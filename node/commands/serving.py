@@ -1,11 +1,15 @@
 """`spinenode serve` and the worker that it starts."""
 
 import sys
-from typing import Annotated
+import tempfile
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from node.commands.surroundings import settings_of
+
+if TYPE_CHECKING:
+    from config.settings import StorageSettings
 
 LogLevel = Annotated[
     str,
@@ -25,6 +29,7 @@ def serve(context: typer.Context, log_level: LogLevel = "INFO") -> None:
     """
     settings = settings_of(context)
     _full_logs(log_level)
+    _check_data_dir(settings.storage)
     from node.service import serve as run
 
     run(settings)
@@ -46,6 +51,22 @@ def worker(
     settings = read_settings(sys.stdin) if settings_from_stdin else settings_of(context)
     _full_logs(log_level)
     raise typer.Exit(run_worker(settings, parent=sys.stdin if settings_from_stdin else None))
+
+
+def _check_data_dir(storage: "StorageSettings") -> None:
+    """Raise NodeError or StorageError unless data_dir is a folder, perhaps made now, in which files can be made."""
+    from node.errors import NodeError
+    from storage.files import FileStore
+
+    FileStore(storage.data_dir)
+    try:
+        with tempfile.TemporaryFile(dir=storage.data_dir):
+            pass
+    except OSError as error:
+        raise NodeError(
+            f"no file can be made in {storage.data_dir}: {error.strerror}; give this user the right to write there, or "
+            "name another folder as storage.data_dir"
+        ) from error
 
 
 def _full_logs(level: str) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
+
+LARGEST_ID: Final = 2**31 - 1  # of a row: the numbers are 32-bit integers in PostgreSQL
 
 if TYPE_CHECKING:
     from config.settings import Settings

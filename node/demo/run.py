@@ -50,8 +50,10 @@ class DemoRequest:
 
 
 def run_demo(request: DemoRequest, *, say: Callable[[str], None]) -> list[CaseOutcome]:
-    """Run the main job once and return what became of each case. Raises DemoError."""
-    _clear(request.out)
+    """Run the main job once in a folder that `prepare_folder` made; return what became of each case.
+
+    Raises DemoError.
+    """
     files = _files_of(request.study) if request.study else _write_phantom(request.out / "sent", say)
     archive = EmbeddedArchive(request.out / "archive")
     archive.start()
@@ -75,9 +77,12 @@ def _running(service: Service) -> Iterator[Service]:
         service.stop()
 
 
-def _clear(out: Path) -> None:
-    """Remove what an earlier demo made in `out`, and nothing else."""
-    out.mkdir(parents=True, exist_ok=True)
+def prepare_folder(out: Path) -> None:
+    """Make `out`, and remove what an earlier demo made in it. Raises DemoError when it holds anything else."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"the folder {out} cannot be made: {error.strerror}; name another --out") from error
     strangers = [entry.name for entry in out.iterdir() if entry.name not in (*_OWN_FOLDERS, "result.json", "node.log")]
     if strangers:
         raise DemoError(f"{out} holds files that are not the demo's ({', '.join(strangers[:3])}); name another --out")

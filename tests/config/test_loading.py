@@ -153,3 +153,109 @@ def test_the_documented_example_names_every_setting_with_its_default() -> None:
         assert loaded[part] == defaults[part]
         for key in defaults[part]:
             assert f"{key} = " in text, f"default.toml does not document {part}.{key}"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e12", "0"])
+def test_a_duration_is_finite_and_at_most_thirty_days(tmp_path: Path, seconds: str) -> None:
+    path = write(tmp_path, f"[grouping]\nquiet_s = {seconds}\n")
+
+    assert "grouping.quiet_s: read" in faults_of(path)
+
+
+def test_a_network_timeout_is_one_that_a_socket_takes(tmp_path: Path) -> None:
+    path = write(tmp_path, "[receiver]\nnetwork_timeout_s = 2_500_000\n")
+
+    assert "receiver.network_timeout_s: read 2500000" in faults_of(path)
+
+
+@pytest.mark.parametrize("host", ["", "   ", "two words", "pacs..hospital", "a" * 64])
+def test_a_destination_needs_a_host(tmp_path: Path, host: str) -> None:
+    path = write(tmp_path, f'[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "{host}"\nport = 104\n')
+
+    assert "destinations.0.host" in faults_of(path)
+
+
+@pytest.mark.parametrize("address", ["not an ip", "256.0.0.1", "", "localhost"])
+def test_the_node_listens_on_an_ip_address(tmp_path: Path, address: str) -> None:
+    path = write(tmp_path, f'[receiver]\nbind_address = "{address}"\n')
+
+    message = faults_of(path)
+
+    assert f"receiver.bind_address: read {address!r}" in message
+    assert "0.0.0.0" in message  # noqa: S104 - the message tells what to write
+
+
+def test_every_interface_of_ip_version_6_can_be_listened_on(tmp_path: Path) -> None:
+    path = write(tmp_path, '[receiver]\nbind_address = "::"\n')
+
+    assert load_settings(path).receiver.bind_address == "::"
+
+
+def test_a_cap_below_the_first_delay_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, "[sender]\nretry_base_s = 10\nretry_cap_s = 1\n")
+
+    assert "sender.retry_cap_s 1 is less than sender.retry_base_s 10" in faults_of(path)
+
+
+def test_waiting_shorter_for_a_gap_than_for_quiet_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, "[grouping]\nquiet_s = 60\ngap_wait_s = 30\n")
+
+    assert "grouping.gap_wait_s 30 is less than grouping.quiet_s 60" in faults_of(path)
+
+
+def test_a_route_for_a_caller_that_is_not_let_in_is_a_fault_that_lists_the_known(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '[[callers]]\nae_title = "SCANNER"\naddresses = ["10.0.0.1"]\n'
+        '[[routes]]\nname = "spine"\ncallers = ["SCANER", "SCANNER", "*"]\n',
+    )
+
+    message = faults_of(path)
+
+    assert "route 'spine' names caller 'SCANER', which no [[callers]] has; known: ['SCANNER']" in message
+    assert "1 fault(s)" in message
+
+
+def test_spaces_around_the_caller_of_a_route_do_not_count(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        '[[callers]]\nae_title = "SCANNER "\naddresses = ["10.0.0.1"]\n'
+        '[[routes]]\nname = "spine"\ncallers = [" SCANNER"]\n',
+    )
+
+    assert load_settings(path).route_for("SCANNER") is not None
+
+
+def test_an_unknown_variable_of_ours_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "")
+    monkeypatch.setenv("SPINENODE_FOO", "4")
+
+    assert "SPINENODE_FOO: there is no such variable" in faults_of(path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("SPINENODE_PORT", "SPINENODE_RECEIVER__PORT"),
+        ("SPINENODE_RECEIVER_PORT", "SPINENODE_RECEIVER__PORT"),
+        ("SPINENODE_CALLER", "SPINENODE_CALLERS"),
+        ("SPINENODE_CONFG", "SPINENODE_CONFIG"),
+    ],
+)
+def test_the_variable_that_was_meant_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, meant: str
+) -> None:
+    path = write(tmp_path, "")
+    monkeypatch.setenv(wrong, "4")
+
+    assert f"did you mean {meant}?" in faults_of(path)
+
+
+@pytest.mark.parametrize("name", ["SPINENODE_CONFIG", "SPINENODE_LOG_LEVEL", "SPINENODE_TEST_DATA"])
+def test_variables_that_are_no_settings_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = write(tmp_path, "")
+    monkeypatch.setenv(name, "anything")
+
+    assert load_settings(path) is not None

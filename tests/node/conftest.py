@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from pydantic import SecretStr
 
 from config.settings import DestinationSettings, GroupingSettings, RouteSettings, Settings, StorageSettings
 from storage.database import Database
@@ -65,7 +66,7 @@ def settings(database_url: str, data_dir: Path) -> Settings:
         ),
         routes=(RouteSettings(name="spine", callers=("SCANNER",), results_to=("pacs",)),),
         grouping=GroupingSettings(quiet_s=30, gap_wait_s=120),
-        storage=StorageSettings(data_dir=data_dir, database_url=database_url),
+        storage=StorageSettings(data_dir=data_dir, database_url=SecretStr(database_url)),
     )
 
 

@@ -217,12 +217,21 @@ def test_config_check_shows_stars_for_a_secret(terminal: Terminal) -> None:
 def test_config_check_names_what_is_hardly_meant(terminal: Terminal) -> None:
     terminal.config.write_text('[[routes]]\nname = "spine"\n')
 
-    notes = terminal.data("config", "check")["notes"]
+    warnings = terminal.data("config", "check")["warnings"]
 
-    assert notes == [
+    assert warnings == [
         "no [[callers]]: every sender is refused",
         "route spine delivers its results to nobody (results_to is empty)",
     ]
+
+
+def test_config_check_warns_of_settings_under_which_nothing_happens(terminal: Terminal) -> None:
+    terminal.config.write_text("")
+
+    assert terminal.run("config", "check") == 0
+    assert "warning: no [[callers]]: every sender is refused" in terminal.out
+    assert "warning: no [[routes]]: every image is set aside" in terminal.out
+    assert "the settings are valid" in terminal.out
 
 
 def test_status_without_a_database_says_how_to_get_one(terminal: Terminal) -> None:
@@ -407,6 +416,17 @@ def test_send_fails_with_the_reason_of_each_file(
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["outcome"] == "refused"
     assert entry["reason"]
+
+
+def test_send_to_an_impossible_host_name_fails_with_a_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "study")
+
+    status = main(["send", str(tmp_path / "study"), "--to", "pacs..hospital:104", "--called", "PACS"])
+
+    assert status == 1
+    assert "PACS at pacs..hospital:104 cannot be reached" in capsys.readouterr().out
 
 
 def test_send_of_nothing_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

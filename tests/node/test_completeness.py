@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from config.settings import GroupingSettings
 from node.completeness import completeness, missing_by_series
@@ -84,3 +86,31 @@ def test_images_without_usable_orientation_do_not_disturb(broken: list[float] | 
 
 def test_an_image_without_position_does_not_disturb() -> None:
     assert missing_by_series([*WHOLE, InstanceRow(series_instance_uid="2.25.7001", orientation=SAGITTAL)]) == {}
+
+
+ABSURD = [1e100, 0.0, 1e-320, 1e308, -1e308, 1e-300]
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [ABSURD, [1e100] * 6, [1e-200, 1e200, 0.0, 0.0, 0.0, 1.0], [0.0, 1e155, 0.0, 0.0, 1e-155, -1.0], [1e308, 0.0] * 3],
+)
+def test_an_absurd_orientation_does_not_disturb(orientation: list[float]) -> None:
+    assert missing_by_series([*WHOLE, *series([0, 50, 51], orientation=orientation)]) == {}
+
+
+def test_an_absurd_position_does_not_disturb() -> None:
+    assert missing_by_series([*WHOLE, *series([1e308, -1e308, float("inf"), float("nan")])]) == {}
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.floats(), min_size=6, max_size=6), st.lists(st.floats(), min_size=3, max_size=3)))
+)
+@settings(max_examples=200, deadline=None)
+def test_whatever_numbers_come_there_is_an_end(planes: list[tuple[list[float], list[float]]]) -> None:
+    images = [
+        InstanceRow(series_instance_uid="2.25.7001", orientation=orientation, position_mm=position)
+        for orientation, position in planes
+    ]
+
+    assert reason(images, 120) is not None

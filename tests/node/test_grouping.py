@@ -1,14 +1,19 @@
 """Instances find their case, and cases find their end, on a real database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from config.settings import GroupingSettings, RouteSettings, Settings
+from node.completeness import completeness
 from node.grouping import complete_cases, contradictions, place_new_instances, reconsider_unrouted
+from node.identity import Identity, conflicts
 from storage import cases
+from storage.cases import Claim
 from storage.database import Database
 from storage.schema import CaseRow, CaseState, DeliveryRow, InstanceRow
 from tests.node.conftest import Clock, Receive
@@ -50,12 +55,28 @@ class Node:
         with self.database.transaction() as session:
             decision(session, session.get_one(CaseRow, self.cases()[number].id), "a person said so", self.clock())
 
-    def answer(self) -> None:
-        """Run and report the ready case, as a worker does."""
+    def claim(self) -> Claim:
+        """Take the ready case, as a worker does."""
         with self.database.transaction() as session:
             claim = cases.claim(session, owner="w", now=self.clock(), lease_s=60, maximum_attempts=3)
-            assert claim is not None
+        assert claim is not None
+        return claim
+
+    def answer(self, claim: Claim | None = None) -> None:
+        """Report the claimed case, or the one that is ready."""
+        claim = claim or self.claim()
+        with self.database.transaction() as session:
             cases.report(session, claim, findings={}, objects=[], destinations=[], failed_reason=None, now=self.clock())
+
+    def collect_and_claim(self) -> Claim:
+        """Place what was received, wait until it is complete, take it."""
+        self.place()
+        self.clock.pass_s(30)
+        self.complete()
+        return self.claim()
+
+    def states(self) -> list[tuple[str, int]]:
+        return [(case.state, case.revision) for case in self.cases()]
 
 
 @pytest.fixture
@@ -89,7 +110,7 @@ def test_two_patients_make_two_cases(node: Node, receive: Receive) -> None:
 def test_more_than_one_batch_is_placed_in_one_run(
     node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.grouping._BATCH", 2)
+    monkeypatch.setattr("node.grouping._PAGE", 2)
     for _ in range(5):
         receive()
 
@@ -163,7 +184,6 @@ def test_an_instance_of_a_running_case_waits_and_begins_the_next_revision(node: 
 
 
 def test_a_second_content_under_a_known_uid_is_not_analysed(node: Node, receive: Receive) -> None:
-    node.settings = with_route(node.settings, forward_originals_to=("pacs",))
     receive(sop_instance_uid="2.25.77")
     receive(sop_instance_uid="2.25.77")
 
@@ -171,7 +191,6 @@ def test_a_second_content_under_a_known_uid_is_not_analysed(node: Node, receive:
 
     assert [row.placement for row in node.instances()] == ["in_case", "other_content"]
     assert node.instances()[1].placement_reason.endswith("same identity")
-    assert node.forwarded_to() == ["pacs"]
     assert node.only_case().state == CaseState.COLLECTING
 
 
@@ -342,3 +361,222 @@ def test_a_route_that_only_forwards_makes_no_case(node: Node, receive: Receive) 
 
     assert node.cases() == []
     assert node.forwarded_to() == ["archive"]
+
+
+SECOND_PATIENT: dict[str, Any] = {
+    "patient_id": "P2",
+    "patient_name": "Roe^Richard",
+    "patient_birth_date": "19330303",
+    "study_instance_uid": "2.25.3002",
+    "series_instance_uid": "2.25.2002",
+}
+
+
+def test_one_case_whose_end_cannot_be_told_does_not_keep_the_others_from_theirs(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_for_p1(instances: Sequence[InstanceRow], **known: Any) -> str | None:
+        if instances[0].patient_id == "P1":
+            raise OverflowError("poison")
+        return completeness(instances, **known)
+
+    monkeypatch.setattr("node.grouping.completeness", fails_for_p1)
+    receive()
+    receive(**SECOND_PATIENT)
+    node.place()
+    node.clock.pass_s(30)
+
+    assert node.complete() == 1
+    assert node.states() == [("collecting", 1), ("ready", 1)]
+
+
+def test_one_instance_that_cannot_be_placed_does_not_keep_the_others_from_their_case(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = cases.place
+
+    def fails_for_p1(session: Session, instance: InstanceRow, **where: Any) -> CaseRow | None:
+        if instance.patient_id == "P1":
+            raise OverflowError("poison")
+        return place(session, instance, **where)
+
+    monkeypatch.setattr("node.grouping.cases.place", fails_for_p1)
+    receive()
+    receive(**SECOND_PATIENT)
+
+    assert node.place() == 1
+    assert [row.placement for row in node.instances()] == ["new", "in_case"]
+
+
+def test_an_image_whose_identity_could_not_be_compared_is_in_no_case_until_it_can(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(identities: Iterable[Identity]) -> frozenset[str]:
+        raise OverflowError("poison")
+
+    receive()
+    monkeypatch.setattr("node.grouping.conflicts", fails)
+    assert node.place() == 0
+    assert [row.placement for row in node.instances()] == ["new"]
+
+    monkeypatch.setattr("node.grouping.conflicts", conflicts)
+
+    assert node.place() == 1
+    assert node.states() == [("collecting", 1)]
+
+
+def test_late_images_of_a_running_case_do_not_hide_the_next_patient(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.grouping._PAGE", 2)
+    receive()
+    node.collect_and_claim()
+    for _ in range(5):
+        receive()
+    receive(**SECOND_PATIENT)
+
+    assert node.place() == 1
+    assert [case.state for case in node.cases()] == [CaseState.RUNNING, CaseState.COLLECTING]
+
+
+@pytest.mark.parametrize("placeholder", ["0", "ANON"])
+def test_two_studies_under_a_placeholder_without_birth_date_are_two_cases(
+    node: Node, receive: Receive, placeholder: str
+) -> None:
+    receive(patient_id=placeholder, patient_birth_date="")
+    receive(patient_id=placeholder, patient_birth_date="", study_instance_uid="2.25.3002", series_instance_uid="2.25.9")
+
+    node.place()
+
+    assert len(node.cases()) == 2
+
+
+@pytest.mark.parametrize("in_one_batch", [True, False])
+@pytest.mark.parametrize("changes", [{"study_date": ""}, {"study_date": "20261103"}, {"patient_birth_date": ""}])
+def test_a_study_is_one_case_also_when_its_series_differ_in_their_dates(
+    node: Node, receive: Receive, changes: dict[str, str], in_one_batch: bool
+) -> None:
+    receive()
+    if not in_one_batch:
+        node.place()
+    receive(series_instance_uid="2.25.2002", **changes)
+
+    node.place()
+
+    assert node.states() == [("collecting", 1)]
+
+
+def test_another_patient_under_known_sop_instance_uids_holds_the_first_case_and_says_so(
+    node: Node, receive: Receive
+) -> None:
+    receive(sop_instance_uid="2.25.77")
+    node.place()
+    receive(sop_instance_uid="2.25.77", **SECOND_PATIENT)
+
+    node.place()
+
+    assert node.only_case().state == CaseState.HELD
+    assert node.only_case().reason == node.instances()[1].placement_reason
+    differ = "differ in PatientID, PatientBirthDate, PatientName, StudyInstanceUID"
+    assert node.only_case().reason == f"second content of a known SOP Instance UID; its two contents {differ}"
+
+
+def test_a_collision_with_a_running_case_holds_it_after_its_answer(node: Node, receive: Receive) -> None:
+    receive(sop_instance_uid="2.25.77")
+    claim = node.collect_and_claim()
+    receive(sop_instance_uid="2.25.77", **SECOND_PATIENT)
+    node.place()
+    assert node.states() == [("running", 1)]
+
+    node.answer(claim)
+    node.place()
+
+    assert node.states() == [("held", 2)]
+
+
+def test_a_study_that_comes_under_another_patient_after_the_answer_holds_both_cases(
+    node: Node, receive: Receive
+) -> None:
+    receive()
+    node.answer(node.collect_and_claim())
+    receive(patient_id="P2")
+
+    node.place()
+
+    assert node.states() == [("held", 2), ("held", 1)]
+
+
+def test_a_study_of_a_running_case_under_another_patient_waits_and_then_holds_both_cases(
+    node: Node, receive: Receive
+) -> None:
+    receive()
+    claim = node.collect_and_claim()
+    receive(patient_id="P2")
+    assert node.place() == 0
+
+    node.answer(claim)
+
+    assert node.place() == 1
+    assert node.states() == [("held", 2), ("held", 1)]
+
+
+def test_a_released_case_that_was_answered_before_is_answered_anew(node: Node, receive: Receive) -> None:
+    receive()
+    node.answer(node.collect_and_claim())
+    receive(patient_id="P2")
+    node.place()
+
+    node.decide(cases.release)
+    node.complete()
+    claim = node.claim()
+
+    assert (claim.revision, claim.attempt, claim.give_up_reason) == (2, 1, None)
+
+
+def test_a_late_image_of_one_case_does_not_undo_what_a_person_decided_on_the_other(
+    node: Node, receive: Receive
+) -> None:
+    receive()
+    receive(patient_id="P2")
+    node.place()
+    node.decide(cases.reject, 0)
+    node.decide(cases.reject, 1)
+    node.answer()
+    node.answer()
+
+    receive(patient_id="P2")
+    node.place()
+
+    assert node.states() == [("reported", 1), ("held", 2)]
+
+
+def test_a_second_content_is_forwarded_as_any_original(node: Node, receive: Receive) -> None:
+    node.settings = with_route(node.settings, forward_originals_to=("pacs", "archive"))
+    receive(sop_instance_uid="2.25.77")
+    node.place()
+    receive(sop_instance_uid="2.25.77")
+
+    node.place()
+    node.place()
+
+    assert node.forwarded_to() == ["pacs", "archive"] * 2
+
+
+def test_a_second_content_is_not_forwarded_to_the_peer_it_came_from(node: Node, receive: Receive) -> None:
+    node.settings = with_route(node.settings, callers=("PACS",), forward_originals_to=("pacs",))
+    receive(sop_instance_uid="2.25.77", calling_ae_title="PACS")
+    receive(sop_instance_uid="2.25.77", calling_ae_title="PACS")
+
+    node.place()
+
+    assert node.forwarded_to() == []
+
+
+def test_a_second_content_that_the_node_made_is_not_forwarded(node: Node, receive: Receive) -> None:
+    node.settings = with_route(node.settings, forward_originals_to=("pacs",))
+    receive(sop_instance_uid="2.25.77")
+    receive(sop_instance_uid="2.25.77", manufacturer="SpineNode")
+
+    node.place()
+
+    assert node.forwarded_to() == ["pacs"]

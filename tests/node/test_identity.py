@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from node.identity import Identity, conflicts, same_person_name
+from node.identity import Identity, collision, conflicts, same_person_name
 
 JANE = Identity(
     patient_id="P1",
@@ -122,3 +122,24 @@ def test_a_conflict_is_told_without_the_values() -> None:
     assert told
     for value in ("P1", "P2", "Doe", "Roe", "1960", "1970"):
         assert value not in told
+
+
+def test_one_image_sent_again_with_a_corrected_spelling_is_no_collision() -> None:
+    assert collision(JANE, replace(JANE, patient_name="DOE^JANE^^Dr.", patient_birth_date="", patient_sex="")) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "attribute"),
+    [
+        ({"patient_id": "P2"}, "PatientID"),
+        ({"issuer_of_patient_id": "OTHER"}, "IssuerOfPatientID"),
+        ({"patient_birth_date": "19700101"}, "PatientBirthDate"),
+        ({"patient_sex": "M"}, "PatientSex"),
+        ({"patient_name": "Roe^Richard"}, "PatientName"),
+        ({"study_instance_uid": "2.25.2222"}, "StudyInstanceUID"),
+    ],
+)
+def test_contents_of_one_uid_collide_by_each_attribute_of_their_identity(
+    changes: dict[str, str], attribute: str
+) -> None:
+    assert collision(JANE, replace(JANE, **changes)) == f"its two contents differ in {attribute}"

@@ -31,6 +31,7 @@ def instance(**changes: Any) -> InstanceRow:
         "patient_id": "P1",
         "issuer_of_patient_id": "",
         "study_date": "20261102",
+        "patient_birth_date": "19600611",
         "manufacturer": "Hitachi",
     }
     return InstanceRow(**(values | changes))
@@ -107,8 +108,17 @@ def test_parts_of_the_key_cannot_run_into_each_other() -> None:
     assert group_key(one, "patient") != group_key(other, "patient")
 
 
-@pytest.mark.parametrize("unknown", [{"patient_id": ""}, {"patient_id": "  "}, {"study_date": ""}])
-def test_images_without_patient_id_or_date_are_never_merged_across_studies(unknown: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"patient_id": ""},
+        {"patient_id": "  "},
+        {"study_date": ""},
+        {"patient_birth_date": ""},
+        {"patient_birth_date": "00000000"},
+    ],
+)
+def test_images_without_patient_id_or_a_date_are_never_merged_across_studies(unknown: dict[str, str]) -> None:
     one, other = instance(**unknown), instance(study_instance_uid="2.25.4", **unknown)
 
     assert group_key(one, "patient") != group_key(other, "patient")

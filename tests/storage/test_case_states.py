@@ -13,7 +13,7 @@ REFERENCE = """
 event            collecting ready      running  reported   done       held       failed
 instance_arrived collecting collecting -        collecting collecting held       collecting
 completed        ready      -          -        -          -          -          -
-held             held       held       -        -          -          -          -
+held             held       held       -        held       held       -          held
 released         -          -          -        -          -          collecting -
 rejected         -          -          -        -          -          ready      -
 claimed          -          running    -        -          -          -          -

@@ -30,6 +30,17 @@ def test_unplaced_instances_come_oldest_first_and_not_more_than_the_limit(
         assert [row.sop_instance_uid for row in cases.unplaced(session, limit=2)] == ["2.25.13", "2.25.11"]
 
 
+def test_unplaced_instances_can_be_paged_by_id(database: Database, recorder: InstanceRecorder) -> None:
+    for number in (3, 1, 2):
+        recorder.record(new_instance(number))
+
+    with database.transaction() as session:
+        (first,) = cases.unplaced(session, limit=1)
+        following = cases.unplaced(session, after_id=first.id)
+
+    assert [row.sop_instance_uid for row in following] == ["2.25.11", "2.25.12"]
+
+
 def test_a_second_content_is_never_offered_for_placing(database: Database, recorder: InstanceRecorder) -> None:
     recorder.record(new_instance(1))
     recorder.record(new_instance(1, content_sha256="cd" * 32))
@@ -231,6 +242,43 @@ def test_a_case_that_waits_for_a_worker_can_still_be_held(database: Database, ma
 
     assert make.look(case.id).state == "held"
     assert make.claim() is None
+
+
+@pytest.mark.parametrize("ending", ["reported", "done", "failed"])
+def test_holding_an_answered_case_begins_a_new_revision(
+    database: Database, make: CaseMaker, clock: Clock, ending: str
+) -> None:
+    claim = make.running()
+    make.report(claim, destinations=(), failed_reason="3 attempts failed" if ending == "failed" else None)
+    with database.transaction() as session:
+        if ending == "done":
+            cases.finish_delivered(session, clock())
+        cases.hold(session, session.get_one(CaseRow, claim.case_id), "two patients in one study", clock())
+
+    seen = make.look(claim.case_id)
+    assert (seen.state, seen.revision, seen.attempts) == ("held", 2, 0)
+    assert make.events(claim.case_id)[-1] == (ending, "held", "held")
+
+
+def test_rejecting_a_case_that_was_answered_is_reported_as_its_next_revision(
+    database: Database, make: CaseMaker, clock: Clock
+) -> None:
+    first = make.running()
+    make.report(first)
+    with database.transaction() as session:
+        case = session.get_one(CaseRow, first.case_id)
+        cases.hold(session, case, "two patients in one study", clock())
+        cases.reject(session, case, "two patients", clock())
+
+    claim = make.claim()
+
+    assert claim is not None
+    assert (claim.revision, claim.attempt) == (2, 1)
+    assert claim.give_up_reason == "identity_conflict: two patients"
+    with database.reading() as session:
+        predecessor = cases.previous_report(session, claim.case_id, claim.revision)
+    assert predecessor is not None
+    assert predecessor.revision == 1
 
 
 def test_two_transactions_that_open_the_same_case_share_it(

@@ -232,3 +232,15 @@ def test_processes_that_read_and_write_one_database_never_fail_nor_lose_a_change
     assert [hammer.returncode for hammer in hammers] == [0] * HAMMERS, errors
     with database.reading() as session:
         assert session.scalars(select(CaseRow.fence)).one() == HAMMERS * BLOWS
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite://user:SECRET@host/path", "postgresql+nodriver://u:SECRET@h/x"]
+)
+def test_a_url_that_names_no_usable_database_is_a_storage_error_without_the_url(url: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        Database(url)
+
+    assert "sqlite:///<path>" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -38,11 +38,21 @@ def test_absent_attributes_are_empty_and_an_absent_plane_is_none() -> None:
     assert head.orientation is None
 
 
-@pytest.mark.parametrize("value", [b"nan\\0\\0 ", b"1\\2 ", b"a\\b\\c ", b"inf\\0\\0 ", b"", b"\xff\xfe\\1\\2"])
+@pytest.mark.parametrize(
+    "value",
+    [b"nan\\0\\0 ", b"1e308\\0\\0 ", b"0\\-100001\\0 ", b"1\\2 ", b"a\\b\\c ", b"inf\\0\\0 ", b"", b"\xff\xfe\\1\\2"],
+)
 def test_a_position_that_is_no_three_numbers_is_none_and_refuses_nothing(value: bytes) -> None:
     data_set = _with_raw(b"\x20\x00\x32\x00DS", value, keyword="ImagePositionPatient")
 
     assert read_received_head(data_set, EXPLICIT).position_mm is None
+
+
+@pytest.mark.parametrize("value", [b"1e100\\0\\0\\0\\1\\0 ", b"0\\-1.2\\0\\0\\0\\1", b"0\\1\\0\\0\\0\\inf "])
+def test_an_orientation_that_is_no_six_cosines_is_none_and_refuses_nothing(value: bytes) -> None:
+    data_set = _with_raw(b"\x20\x00\x37\x00DS", value, keyword="ImageOrientationPatient")
+
+    assert read_received_head(data_set, EXPLICIT).orientation is None
 
 
 @pytest.mark.parametrize(
