@@ -15,13 +15,32 @@ from config.settings import ReportSettings
 from inference.findings import BundleIdentity, Findings, Reason, Status
 from inference.heads import DAMAGED
 from node.report import ReportContext, ReportObject, build_report
+from storage.case_claims import AnswerRefused
 from storage.cases import Claim, NewReportObject
+from storage.errors import LeaseLost, StorageError, StorageFull
 from storage.files import FileStore, name_for
 from storage.schema import InstanceRow, ReportObjectRow
 
 log = structlog.get_logger(__name__)
 
 AREA: Final = "reports"
+
+
+class NotStored(Exception):
+    """Disk or database did not take the answer: no word about the case or the model. The message names no path."""
+
+
+@contextmanager
+def storing(what: str) -> Iterator[None]:
+    """Raises NotStored for a fault of storage inside the block that may pass; lost leases and refusals go through."""
+    try:
+        yield
+    except (LeaseLost, AnswerRefused):
+        raise
+    except StorageFull as error:
+        raise NotStored(f"no room left for {what} ({type(error).__name__})") from error
+    except (StorageError, OSError) as error:
+        raise NotStored(f"{what} cannot be used at present ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +77,7 @@ def make_report(
     """Build the report objects of a case and write their files.
 
     The same work gives the same objects: every time and UID in them comes from stored data. Raises ReportCheckError
-    when an object contradicts its source, StorageError when a file cannot be written.
+    when an object contradicts its source, NotStored when a file cannot be written.
     """
     with watch.stage("read headers"):
         headers = _read_headers(work.instances, files)
@@ -113,12 +132,14 @@ def _write(one: ReportObject, files: FileStore) -> NewReportObject:
     content = buffer.getvalue()
     content_sha256 = sha256(content).hexdigest()
     uid = str(one.dataset.SOPInstanceUID)
+    with storing("the files of the report"):
+        file = files.write(AREA, name_for(uid, content_sha256), [content])
     return NewReportObject(
         kind=one.kind,
         sop_class_uid=str(one.dataset.SOPClassUID),
         sop_instance_uid=uid,
         series_instance_uid=str(one.dataset.SeriesInstanceUID),
         study_instance_uid=str(one.dataset.StudyInstanceUID),
-        file=files.write(AREA, name_for(uid, content_sha256), [content]),
+        file=file,
         content_sha256=content_sha256,
     )

@@ -2,12 +2,13 @@
 nothing and a second scheduler does no harm.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import func, select
 
@@ -40,6 +41,7 @@ def housekeeping(database: Database, files: FileStore, settings: Settings) -> li
         Job("place", _GROUPING_EVERY_S, lambda: place_new_instances(database, settings)),
         Job("complete", _GROUPING_EVERY_S, lambda: complete_cases(database, settings)),
         Job("finish_delivered", _FINISHING_EVERY_S, lambda: finish_delivered(database)),
+        Job("strand", _HEALTH_EVERY_S, lambda: strand_unknown_destinations(database, settings)),
         Job("health", _HEALTH_EVERY_S, lambda: report_health(database, files, settings)),
     ]
 
@@ -53,7 +55,9 @@ def make_scheduler(jobs: list[Job]) -> BackgroundScheduler:
     )
     for job in jobs:
         scheduler.add_job(job.run, "interval", seconds=job.every_s, id=job.name, name=job.name)
-    scheduler.add_listener(_log_job_error, EVENT_JOB_ERROR)
+    # it tells each failure of a job again, with a traceback; ours is told once per change
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
+    scheduler.add_listener(_JobFaults().note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
     return scheduler
 
 
@@ -64,6 +68,20 @@ def finish_delivered(database: Database) -> int:
     if finished:
         log.info("cases_done", count=finished)
     return finished
+
+
+def strand_unknown_destinations(database: Database, settings: Settings) -> None:
+    """Make dead letters of deliveries to destinations that the settings do not have: no sender would ever take them."""
+    with database.transaction() as session:
+        stranded = outbox.strand(session, [one.name for one in settings.destinations], database.now())
+    for destination, count in sorted(stranded.items()):
+        log.warning(
+            "destination_unknown",
+            destination=destination,
+            deliveries=count,
+            effect="they are dead letters",
+            remedy="add the destination to the settings and run `spinenode outbox retry`",
+        )
 
 
 def report_health(database: Database, files: FileStore, settings: Settings) -> None:
@@ -85,6 +103,18 @@ def report_health(database: Database, files: FileStore, settings: Settings) -> N
         log.warning("deliveries_dead", count=dead, next_step="spinenode outbox list --state dead")
 
 
-def _log_job_error(event: JobExecutionEvent) -> None:
-    error = event.exception
-    log.error("job_failed", job=event.job_id, error=describe_error(error), exception=traceback_without_values(error))
+class _JobFaults:
+    """Tells when a job begins to fail and when it works again, not each run between."""
+
+    def __init__(self) -> None:
+        self._failing: set[str] = set()
+
+    def note(self, event: JobExecutionEvent) -> None:
+        job, error = event.job_id, event.exception
+        if error is None:
+            if job in self._failing:
+                self._failing.discard(job)
+                log.info("job_works_again", job=job)
+        elif job not in self._failing:
+            self._failing.add(job)
+            log.error("job_failed", job=job, error=describe_error(error), exception=traceback_without_values(error))

@@ -21,7 +21,7 @@ from config.settings import DestinationSettings, SenderSettings
 from node.store_scu import Peer, StoreOutcome, StoreResult, store_each
 from storage import outbox
 from storage.database import Database
-from storage.errors import LeaseLost
+from storage.errors import LeaseLost, StorageError
 from storage.files import FileStore
 from storage.outbox import DeliveryClaim
 
@@ -37,6 +37,7 @@ _LONGEST_PAUSE_S: Final = 60.0
 _TIMEOUTS_PER_OBJECT: Final = 3
 _TIMEOUTS_PER_LEASE: Final = 4
 _LARGEST_EXPONENT: Final = 32  # beyond every cap
+_LONGEST_FAULT_PAUSE_S: Final = 30.0  # a database that is back is noticed within half a minute
 
 
 def backoff_s(attempt: int, *, base_s: float, cap_s: float, rng: random.Random) -> float:
@@ -54,6 +55,8 @@ class _Channel:
     destination: DestinationSettings
     batch_size: int = _FIRST_BATCH
     failures_in_a_row: int = 0
+    faults_in_a_row: int = 0  # our own, not the peer's
+    database_is_away: bool = False
 
     @property
     def is_down(self) -> bool:
@@ -142,13 +145,28 @@ class Sender:
         while not self._stopping.is_set():
             try:
                 tried = self.deliver_once(name)
-            except Exception:  # thread boundary: a database that is away for a while must not end the thread
+            except StorageError as error:
+                if not channel.database_is_away:
+                    log.warning("database_away", destination=name, reason=str(error))
+                channel.database_is_away = True
+                self._pause_after_fault(channel)
+                continue
+            except Exception:  # thread boundary: no fault must end the thread
                 log.exception("delivery_failed", destination=name)
-                tried = 0
+                self._pause_after_fault(channel)
+                continue
+            if channel.database_is_away:
+                log.info("database_back", destination=name)
+            channel.database_is_away, channel.faults_in_a_row = False, 0
             if channel.is_down:
                 self._stopping.wait(self._pause_s(channel))
             elif not tried:
                 self._stopping.wait(self._settings.poll_s)
+
+    def _pause_after_fault(self, channel: _Channel) -> None:
+        doublings = min(channel.faults_in_a_row, _LARGEST_EXPONENT)
+        channel.faults_in_a_row += 1
+        self._stopping.wait(min(self._settings.poll_s * 2.0**doublings, _LONGEST_FAULT_PAUSE_S))
 
     def _pause_s(self, channel: _Channel) -> float:
         jittered = backoff_s(

@@ -18,7 +18,7 @@ from inference.pipeline import bundle_identity
 from node.errors import NodeError
 from node.grouping import reconsider_unrouted
 from node.receiver import Receiver
-from node.scheduler import housekeeping, make_scheduler
+from node.scheduler import housekeeping, make_scheduler, strand_unknown_destinations
 from node.sender import Sender
 from node.worker_process import WorkerProcess
 from storage.database import Database, check_schema, upgrade
@@ -77,6 +77,7 @@ class Service:
         files = FileStore(settings.storage.data_dir)
         files.remove_stale_parts()
         reconsider_unrouted(database, settings)
+        strand_unknown_destinations(database, settings)
         recorder = InstanceRecorder(database)
         self._parts.callback(recorder.close)
         self._worker.start()
@@ -126,6 +127,11 @@ class Service:
             log.warning(
                 "model_trained_on_phantom", bundle=bundle.name, effect="its findings say nothing about real patients"
             )
+        for route in settings.routes:
+            if route.pipeline != "none" and not route.results_to:
+                log.warning(
+                    "route_without_destination", route=route.name, effect="results are made but nobody gets them"
+                )
         if not settings.routes:
             log.warning("no_routes", effect="every image is set aside", remedy="add a [[routes]] table")
 

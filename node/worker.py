@@ -1,5 +1,6 @@
 """Claims ready cases, runs the engine on them and answers: always with a report, at most once per revision."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,12 +15,12 @@ from inference.case import Case
 from inference.errors import CaseRejected
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
-from node.answer import Stopwatch, Work, make_report, not_analysed
+from node.answer import NotStored, Stopwatch, Work, make_report, not_analysed, storing
 from node.engine import Engine
 from node.lease import Heartbeat
 from node.logs import describe_error
 from node.report import ReportError
-from storage import cases
+from storage import case_claims, cases
 from storage.cases import Claim, NewReportObject
 from storage.database import Database
 from storage.errors import LeaseLost, StorageError
@@ -29,6 +30,10 @@ log = structlog.get_logger(__name__)
 
 _LONGEST_RETRY_S: Final = 300.0  # between two attempts at one case
 _STORAGE_RETRY_S: Final = 5.0  # after a fault of the database, before the next claim
+# Room that a person made is noticed within a minute. Analysing again costs seconds, so the delay still grows up to it.
+_LONGEST_STORAGE_RETRY_S: Final = 60.0
+_LARGEST_EXPONENT: Final = 32  # beyond every cap
+_PATH: Final = re.compile(r"(?<![\w.])/[^\s/'\":;,]+(?:/[^\s'\":;,]*)+")
 
 
 class FreshProcessNeeded(Exception):
@@ -54,6 +59,7 @@ class Worker:
         self._settings = settings
         self._owner = owner
         self._current: Claim | None = None
+        self._faults_in_a_row = 0  # answers that storage did not take
 
     def run(self, stop: threading.Event) -> None:
         """Answer cases until `stop` is set; the case in work is finished first. Raises FreshProcessNeeded."""
@@ -82,11 +88,15 @@ class Worker:
                 self._answer(work)
             except LeaseLost as error:
                 log.warning("case_lost", reason=str(error), effect="nothing was written")
+            except NotStored as error:
+                self._put_back(work.claim, error)
             except Exception as error:  # job boundary: one case must not end the worker
                 log.exception("case_attempt_failed", instances=len(work.instances))
-                self._give_back(work.claim, describe_error(error), self._retry_delay_s(work.claim))
+                self._give_back(work.claim, _told(error), self._retry_delay_s(work.claim))
                 if _breaks_the_process(error):
                     raise FreshProcessNeeded(describe_error(error)) from error
+            else:
+                self._faults_in_a_row = 0
             finally:
                 self._current = None
         return True
@@ -117,7 +127,8 @@ class Worker:
 
     def _answer(self, work: Work) -> None:
         claim, watch, begin = work.claim, Stopwatch(), time.perf_counter()
-        waited_s = (self._database.now() - claim.state_since).total_seconds()
+        with storing("the database"):
+            waited_s = (self._database.now() - claim.state_since).total_seconds()
         log.info("case_claimed", instances=len(work.instances), waited_s=round(waited_s, 3))
         with Heartbeat(self._renewal(claim), lease_s=self._settings.worker.lease_s) as heartbeat:
             answer = self._findings_and_objects(work, watch)
@@ -127,7 +138,7 @@ class Worker:
                 )
             seconds = {**answer.findings.timings_s, **watch.seconds, "attempt": time.perf_counter() - begin}
             findings = replace(answer.findings, timings_s=seconds)
-            with self._database.transaction() as session:
+            with storing("the database"), self._database.transaction() as session:
                 cases.report(
                     session,
                     claim,
@@ -154,7 +165,7 @@ class Worker:
             with watch.stage("engine"):
                 findings = self._engine.run(self._case(work))
         except CaseRejected as error:
-            findings = not_analysed(self._engine.identity, Reason.NO_ELIGIBLE_SERIES, str(error))
+            findings = not_analysed(self._engine.identity, Reason.NO_ELIGIBLE_SERIES, _without_paths(str(error)))
         try:
             return _Answer(findings, self._make_report(findings, work, watch), None)
         except ReportError as error:  # the findings and their report contradict each other: neither may leave
@@ -162,7 +173,7 @@ class Worker:
             substitute = not_analysed(
                 self._engine.identity, Reason.MODEL_FAILURE, "The result did not pass the check of its own report."
             )
-            failed_reason = f"the report was refused: {describe_error(error)}"
+            failed_reason = f"the report was refused: {_told(error)}"
             return _Answer(substitute, self._make_report(substitute, work, watch), failed_reason)
 
     def _last_word(self, work: Work, reason: str, watch: Stopwatch) -> _Answer:
@@ -171,11 +182,11 @@ class Worker:
         findings = not_analysed(self._engine.identity, kind, reason)
         try:
             return _Answer(findings, self._make_report(findings, work, watch), reason)
-        except StorageError:
+        except NotStored:
             raise  # no room, no disk: the report can be made later
         except Exception as error:  # the last resort of a case: whatever is wrong with its images, it must end
             log.exception("report_impossible", effect="the case has failed and no object was made")
-            return _Answer(findings, [], f"{reason}; no report could be made: {describe_error(error)}")
+            return _Answer(findings, [], f"{reason}; no report could be made: {_told(error)}")
 
     def _make_report(self, findings: Findings, work: Work, watch: Stopwatch) -> list[NewReportObject]:
         return make_report(findings, work, self._files, self._settings.reports, watch)
@@ -199,7 +210,22 @@ class Worker:
         return route.results_to
 
     def _retry_delay_s(self, claim: Claim) -> float:
-        return min(self._settings.worker.retry_base_s * 2.0 ** (claim.attempt - 1), _LONGEST_RETRY_S)
+        doublings = min(claim.attempt - 1, _LARGEST_EXPONENT)
+        return min(self._settings.worker.retry_base_s * 2.0**doublings, _LONGEST_RETRY_S)
+
+    def _put_back(self, claim: Claim, error: NotStored) -> None:
+        """Return the case without counting the attempt: the disk's state is no fault of the case or the model."""
+        doublings = min(self._faults_in_a_row, _LARGEST_EXPONENT)
+        delay_s = min(self._settings.worker.retry_base_s * 2.0**doublings, _LONGEST_STORAGE_RETRY_S)
+        self._faults_in_a_row += 1
+        log.warning("answer_not_stored", reason=str(error), cause=str(error.__cause__), retry_after_s=delay_s)
+        try:
+            with self._database.transaction() as session:
+                now = self._database.now()
+                later = now + timedelta(seconds=delay_s)
+                case_claims.put_back(session, claim, reason=str(error), now=now, available_at=later)
+        except (LeaseLost, StorageError) as fault:
+            log.warning("case_not_given_back", reason=str(fault))
 
     def _give_back(self, claim: Claim, reason: str, delay_s: float) -> None:
         """Return the case for another attempt. When even that fails, its lease runs out and the effect is the same."""
@@ -211,6 +237,17 @@ class Worker:
                 )
         except (LeaseLost, StorageError) as error:
             log.warning("case_not_given_back", reason=str(error))
+
+
+def _told(error: BaseException) -> str:
+    """One line about an error that may be kept with the case and leave the house in a report: no path is in it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{type(error).__name__}: {error.strerror}"
+    return _without_paths(describe_error(error))
+
+
+def _without_paths(text: str) -> str:
+    return _PATH.sub("[path]", text)
 
 
 def _breaks_the_process(error: BaseException) -> bool:

@@ -7,14 +7,16 @@ next step and writes nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import and_, or_, select
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from storage.case_moves import move
 from storage.case_states import CaseEvent
-from storage.errors import LeaseLost
+from storage.database import translated
+from storage.errors import LeaseLost, StorageError
 from storage.outbox import RESULT_PRIORITY
 from storage.rows import LEASE_OWNER_CHARACTERS, change, locked
 from storage.schema import (
@@ -26,6 +28,12 @@ from storage.schema import (
     DeliveryState,
     ReportObjectRow,
 )
+
+PUT_BACK: Final = "not counted"  # first words of the reason of an attempt that says nothing about case or model
+
+
+class AnswerRefused(StorageError):
+    """The database refuses an answer for what it holds: the same answer will be refused again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +88,7 @@ def claim(session: Session, *, owner: str, now: datetime, lease_s: float, maximu
     if completed.event == CaseEvent.REJECTED.value:
         give_up_reason = completed.reason
     elif case.attempts >= maximum_attempts:
-        give_up_reason = f"{case.attempts} attempts failed; the last: {case.reason}"
+        give_up_reason = f"{case.attempts} attempts failed; the last: {_last_failure(session, case)}"
     move(
         session,
         case,
@@ -127,6 +135,20 @@ def attempt_failed(session: Session, claim: Claim, *, reason: str, now: datetime
     )
 
 
+def put_back(session: Session, claim: Claim, *, reason: str, now: datetime, available_at: datetime) -> None:
+    """Give the case back as if it had not been claimed: attempts stay as they were before. Raises LeaseLost."""
+    case = _claimed_case(session, claim)
+    move(
+        session,
+        case,
+        CaseEvent.ATTEMPT_FAILED,
+        now=now,
+        reason=f"{PUT_BACK}: {reason}",
+        available_at=available_at,
+        attempts=case.attempts - 1,
+    )
+
+
 def report(
     session: Session,
     claim: Claim,
@@ -140,7 +162,8 @@ def report(
     """Answer one revision: its findings, its objects and their deliveries, all or nothing.
 
     With `failed_reason` the case is failed and the objects say "not analysed". A revision is answered once: a second
-    call, be it of the same worker or of one that came late, raises LeaseLost and writes nothing.
+    call, be it of the same worker or of one that came late, raises LeaseLost and writes nothing. Raises AnswerRefused
+    when the content of a row is refused, which no repetition mends.
     """
     case = _claimed_case(session, claim)
     event = CaseEvent.REPORTED if failed_reason is None else CaseEvent.GAVE_UP
@@ -148,7 +171,10 @@ def report(
     session.add(CaseResultRow(case_id=case.id, revision=case.revision, created_at=now, findings=findings))
     rows = [_object_row(claim, new) for new in objects]
     session.add_all(rows)
-    session.flush()  # gives the ids that the deliveries refer to
+    try:
+        session.flush()  # gives the ids that the deliveries refer to
+    except (IntegrityError, DataError) as error:  # not chained: the driver's message can hold the row
+        raise AnswerRefused(str(translated(error))) from None
     session.add_all(
         DeliveryRow(
             destination=destination,
@@ -194,6 +220,14 @@ def _last_completion(session: Session, case_id: int) -> CaseEventRow:
         .order_by(CaseEventRow.id.desc())
         .limit(1)
     ).one()
+
+
+def _last_failure(session: Session, case: CaseRow) -> str:
+    """Why the last attempt that counts failed."""
+    failures = CaseEventRow.event.in_([CaseEvent.ATTEMPT_FAILED.value, CaseEvent.LEASE_RAN_OUT.value])
+    counted = CaseEventRow.case_id == case.id, failures, ~CaseEventRow.reason.startswith(PUT_BACK)
+    found = session.scalars(select(CaseEventRow).where(*counted).order_by(CaseEventRow.id.desc()).limit(1)).first()
+    return case.reason if found is None else found.reason
 
 
 def _claimed_case(session: Session, claim: Claim) -> CaseRow:

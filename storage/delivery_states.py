@@ -16,12 +16,14 @@ class DeliveryEvent(StrEnum):
     COMMITTED = "committed"  # the peer took over the responsibility (storage commitment, PS3.4 annex J)
     POSTPONED = "postponed"  # a fault that may pass: another attempt later
     GAVE_UP = "gave_up"  # a fault that will not pass, or too many attempts: a person is needed
+    DESTINATION_GONE = "destination_gone"  # the settings know its destination no more: a person is needed
     ASKED_AGAIN = "asked_again"  # a person: send the dead letter again
 
 
 TRANSITIONS: Final[dict[tuple[DeliveryState, DeliveryEvent], DeliveryState]] = {
     (DeliveryState.PENDING, DeliveryEvent.CLAIMED): DeliveryState.SENDING,
     (DeliveryState.PENDING, DeliveryEvent.ASKED_AGAIN): DeliveryState.PENDING,  # now instead of later
+    (DeliveryState.PENDING, DeliveryEvent.DESTINATION_GONE): DeliveryState.DEAD,
     (DeliveryState.SENDING, DeliveryEvent.LEASE_RAN_OUT): DeliveryState.PENDING,
     (DeliveryState.SENDING, DeliveryEvent.SENT): DeliveryState.SENT,
     (DeliveryState.SENDING, DeliveryEvent.POSTPONED): DeliveryState.PENDING,

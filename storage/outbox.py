@@ -4,7 +4,8 @@ A crash between a peer's success and our commit cannot be excluded: the object i
 SOP Instance UID, so that the peer holds one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -97,6 +98,25 @@ def retry_later(session: Session, claim: DeliveryClaim, *, reason: str, availabl
 def dead(session: Session, claim: DeliveryClaim, *, reason: str, now: datetime) -> None:
     """A fault that will not pass: a dead letter from `now` on, until a person asks again. Raises LeaseLost."""
     _move(session, _claimed_delivery(session, claim), DeliveryEvent.GAVE_UP, reason=reason, available_at=now)
+
+
+def strand(session: Session, known: Collection[str], now: datetime) -> Counter[str]:
+    """Make dead letters of what waits for destinations that are not known; returns how many, by destination.
+
+    A delivery under a living lease is left to its sender: it is stranded when the lease has run out.
+    """
+    waits = or_(
+        DeliveryRow.state == DeliveryState.PENDING.value,
+        and_(DeliveryRow.state == DeliveryState.SENDING.value, DeliveryRow.lease_until <= now),
+    )
+    stranded = select(DeliveryRow).where(waits, DeliveryRow.destination.not_in(list(known))).order_by(DeliveryRow.id)
+    rows = locked(session, stranded, skip_locked=True)
+    for row in rows:
+        if row.state == DeliveryState.SENDING.value:
+            _move(session, row, DeliveryEvent.LEASE_RAN_OUT)
+        reason = f"destination {row.destination} is not in the settings: add it and run `spinenode outbox retry`"
+        _move(session, row, DeliveryEvent.DESTINATION_GONE, reason=reason, available_at=now)
+    return Counter(row.destination for row in rows)
 
 
 def committed(session: Session, delivery_id: int) -> None:

@@ -29,7 +29,7 @@ from node.grouping import complete_cases, place_new_instances
 from node.worker import FreshProcessNeeded, Worker
 from storage import cases
 from storage.database import Database
-from storage.errors import StorageFull
+from storage.errors import StorageError, StorageFull
 from storage.files import FileStore
 from storage.schema import CaseResultRow, CaseRow, CaseState, DeliveryRow, ReportObjectRow
 from tests.node.case_images import PATIENT_ID, PATIENT_NAME, mr_image, take_in
@@ -321,6 +321,63 @@ def test_a_full_disk_postpones_the_last_word_instead_of_losing_it(
     worker.run_once()
     assert ready_site.case().state == CaseState.FAILED
     assert ready_site.objects()
+
+
+def full_disk(*_arguments: object) -> str:
+    raise StorageFull("file store /srv/secret/data: writing reports/x.dcm: No space left on device; make room")
+
+
+def test_a_full_disk_uses_up_no_attempt_and_the_case_is_reported_once_there_is_room(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, waits = ready_site.worker(), []
+    with monkeypatch.context() as patched:
+        patched.setattr(FileStore, "write", full_disk)
+        for _ in range(2 * ready_site.settings.worker.maximum_attempts):
+            assert worker.run_once() is True
+            case = ready_site.case()
+            assert (case.state, case.attempts) == (CaseState.READY, 0)
+            assert "StorageFull" in case.reason
+            assert "/srv" not in case.reason
+            waits.append((case.available_at - ready_site.clock()).total_seconds())
+            ready_site.clock.pass_s(60)
+
+    worker.run_once()
+
+    assert waits == [5, 10, 20, 40, 60, 60]
+    assert ready_site.case().state == CaseState.REPORTED
+    assert ready_site.findings()["status"] == "no_lesion_detected"
+
+
+def test_a_database_that_refuses_the_answer_for_a_while_uses_up_no_attempt(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_arguments: object, **_named: object) -> None:
+        raise StorageError("database: OperationalError: connection lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cases, "report", away)
+        ready_site.worker().run_once()
+
+    assert (ready_site.case().state, ready_site.case().attempts) == (CaseState.READY, 0)
+
+
+def test_the_last_word_tells_the_models_failure_and_not_the_full_disk_after_it(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready_site.engine.script = [failing(RuntimeError("broken at /srv/models/net.pt"))] * 3
+    worker = ready_site.worker()
+    for _ in range(3):
+        worker.run_once()
+        ready_site.clock.pass_s(400)
+    with monkeypatch.context() as patched:
+        patched.setattr(FileStore, "write", full_disk)
+        worker.run_once()
+    ready_site.clock.pass_s(400)
+
+    worker.run_once()
+
+    assert ready_site.findings()["detail"] == "3 attempts failed; the last: RuntimeError: broken at [path]"
 
 
 def test_a_broken_gpu_context_ends_the_process_after_the_case_is_given_back(ready_site: Site) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from storage import cases, outbox
+from storage import case_claims, cases, outbox
 from storage.cases import Claim
 from storage.database import Database
 from storage.errors import LeaseLost, StorageError
@@ -172,6 +172,22 @@ def test_when_the_attempts_are_used_up_the_claim_says_to_give_up_and_why(make: C
     assert reasons == [None] * MAXIMUM_ATTEMPTS + [f"{MAXIMUM_ATTEMPTS} attempts failed; the last: out of memory"]
 
 
+def test_a_case_that_is_put_back_has_the_attempts_it_had_before(make: CaseMaker, clock: Clock) -> None:
+    fail_attempt(make.database, make.running(), clock)
+    clock.pass_s(5)
+    second = make.claim()
+    assert second is not None
+
+    with make.database.transaction() as session:
+        case_claims.put_back(session, second, reason="disk full", now=clock(), available_at=clock.pass_s(5))
+    again = make.claim()
+
+    assert again is not None
+    assert again.attempt == second.attempt == 2
+    with pytest.raises(LeaseLost), make.database.transaction() as session:
+        case_claims.put_back(session, second, reason="late", now=clock(), available_at=clock())
+
+
 def test_workers_that_die_use_up_the_attempts_too(make: CaseMaker, clock: Clock) -> None:
     make.ready()
     for _ in range(MAXIMUM_ATTEMPTS):
@@ -276,7 +292,7 @@ def test_a_report_is_all_or_nothing(make: CaseMaker) -> None:
     first, second = make.running("a"), make.running("b")
     make.report(first)
 
-    with pytest.raises(StorageError):  # the SR has the UID of the other case's
+    with pytest.raises(case_claims.AnswerRefused):  # the SR has the UID of the other case's
         make.report(second, objects=("overlay", "sr"))
 
     assert make.look(second.case_id).state == "running"

@@ -17,6 +17,7 @@ sent          -       sent    -         -         -
 committed     -       -       committed -         -
 postponed     -       pending -         -         -
 gave_up       -       dead    -         -         -
+destination_gone dead -       -         -         -
 asked_again   pending -       -         -         pending
 """
 

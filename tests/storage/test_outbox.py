@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from storage import outbox
+from storage import cases, outbox
 from storage.database import Database
 from storage.errors import IllegalTransition, LeaseLost
 from storage.instances import InstanceRecorder
@@ -199,6 +199,28 @@ def test_a_dead_letter_keeps_its_reason_and_waits_for_a_person(box: OutboxMaker,
     row = box.look(claim.delivery_id)
     assert (row.state, row.reason) == ("dead", "0xC000 refused")
     assert box.claim() == []
+
+
+def test_what_waits_for_an_unknown_destination_becomes_a_dead_letter(
+    box: OutboxMaker, make: CaseMaker, clock: Clock
+) -> None:
+    claim = make.running()
+    make.report(claim, ("sr", "overlay"), destinations=("gone",))
+    box.forward(50, ("pacs",))
+    (under_way,) = box.claim("gone", limit=1)
+
+    with box.database.transaction() as session:
+        first = outbox.strand(session, ["pacs"], clock())
+    clock.pass_s(LEASE_S)
+    with box.database.transaction() as session:
+        second = outbox.strand(session, ["pacs"], clock())
+        finished = cases.finish_delivered(session, clock())
+
+    assert (dict(first), dict(second), finished) == ({"gone": 1}, {"gone": 1}, 1)
+    row = box.look(under_way.delivery_id)
+    assert row.state == DeliveryState.DEAD
+    assert row.reason == "destination gone is not in the settings: add it and run `spinenode outbox retry`"
+    assert [one.destination for one in box.claim()] == ["pacs"]
 
 
 def test_all_dead_letters_are_sent_again_on_request_with_attempts_counted_anew(box: OutboxMaker, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from node.embedded_archive import EmbeddedArchive
 from node.sender import Sender, backoff_s
 from storage import outbox
 from storage.database import Database
+from storage.errors import StorageError
 from storage.files import FileStore, name_for
 from storage.schema import CaseRow, DeliveryRow, DeliveryState, InstanceRow, ReportObjectRow
 from tests.node.network.objects import EXPLICIT, MR, mr_file
@@ -372,6 +373,31 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_thread(
 
     archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
     running.stop()
+
+
+def test_a_database_that_is_away_is_told_once_and_so_is_its_return(
+    box: Outbox, archive: EmbeddedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., list[outbox.DeliveryClaim]] = outbox.claim
+    failures = iter([True] * 4)
+
+    def fail_often(*args: object, **kwargs: object) -> list[outbox.DeliveryClaim]:
+        if next(failures, False):
+            raise StorageError("database: the connection was lost")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(outbox, "claim", fail_often)
+    box.original(1)
+    running = sender(box, destination(archive.port))
+
+    with capture_logs() as logs:
+        running.start()
+        archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
+        running.stop()
+
+    events = [line["event"] for line in logs]
+    assert (events.count("database_away"), events.count("database_back")) == (1, 1)
+    assert "delivery_failed" not in events
 
 
 @pytest.mark.parametrize(("attempt", "ceiling"), [(1, 10.0), (2, 20.0), (3, 40.0), (4, 60.0), (10_000, 60.0)])
