@@ -13,6 +13,7 @@ from inference.findings import Findings, SequenceVote, Status
 from inference.findings_json import to_json
 from node.demo.outcome import CaseOutcome
 
+_SUMS: Final = ("engine", "attempt")  # of other stages; shown they would be counted twice
 RESEARCH_USE: Final = "For research use only. Not for diagnosis."
 
 
@@ -105,7 +106,8 @@ def _timing_table(outcome: CaseOutcome, findings: Findings) -> Table:
         table.add_row(name, f"{seconds:.2f}")
         if name == "analyse and report":
             for stage, stage_seconds in findings.timings_s.items():
-                table.add_row(f"  of it: {stage}", f"{stage_seconds:.2f}")
+                if stage not in _SUMS:
+                    table.add_row(f"  of it: {stage}", f"{stage_seconds:.2f}")
     table.add_row("[bold]all[/]", f"[bold]{sum(outcome.stages_s.values()):.2f}[/]")
     return table
 
