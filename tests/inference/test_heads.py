@@ -155,7 +155,8 @@ def test_no_cut_and_no_flipped_byte_makes_read_head_raise(tmp_path: Path) -> Non
             for _ in range(randomness.randrange(0, 4)):
                 mutated[randomness.randrange(132, len(mutated))] = randomness.randrange(256)
             path.write_bytes(mutated)
-            read_head(path)
+
+            assert read_head(path).file == path
 
 
 def test_every_file_of_the_broken_collection_gets_a_head() -> None:

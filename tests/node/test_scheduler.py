@@ -51,6 +51,8 @@ def test_a_job_that_fails_does_not_stop_its_neighbour() -> None:
 
     run_until([Job("broken", 0.02, broken), Job("sound", 0.02, ran.set)], lambda: ran.wait(PATIENCE_S))
 
+    assert ran.is_set()
+
 
 def test_the_house_has_a_job_for_every_step(database: Database, files: FileStore, settings: Settings) -> None:
     jobs = housekeeping(database, files, settings)

@@ -371,8 +371,9 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_thread(
 
     running.start()
 
-    archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
+    arrived = archive.wait_for(lambda objects: len(objects) == 1, timeout_s=DEADLINE_S)
     running.stop()
+    assert len(arrived) == 1
 
 
 def test_a_database_that_is_away_is_told_once_and_so_is_its_return(
