@@ -48,7 +48,7 @@ picture: demo ## renew the README's picture from the demo
 	mkdir -p docs/images && cp demo-output/pictures/case-1-summary-00.png docs/images/demo-summary.png
 
 demo-bundle: setup ## train the demo bundle again on the phantom and measure it (about an hour on 4 cores)
-	$(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
+	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
 
 bench: setup ## benchmarks: ratios measured side by side in one run
 	$(BIN)/python -m bench
