@@ -3,15 +3,23 @@
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsError
 
-from config.settings import CONFIG_ENVIRONMENT_VARIABLE, DEFAULT_CONFIG_PATH, ENVIRONMENT_PREFIX, ConfigError, Settings
+from config.settings import (
+    CONFIG_ENVIRONMENT_VARIABLE,
+    DEFAULT_CONFIG_PATH,
+    ENVIRONMENT_PREFIX,
+    ConfigError,
+    DestinationSettings,
+    DicomWebDestinationSettings,
+    Settings,
+)
 
 DEFAULT_FILE = Path(__file__).with_name("default.toml")  # the documented example that a site copies
 _NESTED_DELIMITER = "__"
@@ -19,7 +27,10 @@ _NESTED_DELIMITER = "__"
 _OTHER_VARIABLES = frozenset(
     {CONFIG_ENVIRONMENT_VARIABLE, "SPINENODE_LOG_LEVEL", "SPINENODE_TEST_DATA", "SPINENODE_DATABASE_PASSWORD"}
 )
-_WITHHELD_KEYS = frozenset({"database_url"})  # a URL may hold a password: its value is never told
+_WITHHELD_KEYS = frozenset({"database_url", "token"})  # secrets, or values that may hold one: never told
+_PATHS = frozenset({"data_dir", "bundle", "certificate", "private_key", "trusted"})
+_KINDS: Final = {"dicom": DestinationSettings, "dicomweb": DicomWebDestinationSettings}
+_KIND_STEP: Final = 2  # ("destinations", 0, "dicom", "host")
 _ALIKE = 0.8  # of 1: all our variables share the prefix, so that any two are somewhat alike
 _LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
 
@@ -91,14 +102,26 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    for part, key in (("storage", "data_dir"), ("worker", "bundle")):
-        table = content.get(part)
-        if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / table[key])
+    destinations = content.get("destinations")
+    tables = [content, *(destinations if isinstance(destinations, list) else [])]
+    for table in tables:
+        for part in _parts_with_paths(table):
+            for key in _PATHS & part.keys():
+                if isinstance(part[key], str):
+                    part[key] = str(folder / part[key])
     storage = content.setdefault("storage", {})
     if isinstance(storage, dict):
         storage.setdefault("data_dir", str(folder / Settings.model_fields["storage"].default.data_dir))
     return content
+
+
+def _parts_with_paths(table: Any) -> Iterator[dict[str, Any]]:
+    if not isinstance(table, dict):
+        return
+    for name in ("storage", "worker", "receiver", "tls"):
+        if isinstance(part := table.get(name), dict):
+            yield part
+            yield from _parts_with_paths({"tls": part.get("tls")})
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -150,7 +173,8 @@ def _describe(fault: ErrorDetails) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not location:  # a fault between keys: the message names them
         return message
-    key = ".".join(str(step) for step in location)
+    # pydantic names the chosen kind of destination as a step of its own, which is none in the file
+    key = ".".join(str(step) for index, step in enumerate(location) if index != _KIND_STEP or step not in _KINDS)
     if fault["type"] == "extra_forbidden":
         return f"{key}: there is no such setting{_did_you_mean(str(location[-1]), _part_at(location[:-1]))}"
     if fault["type"] == "missing":
@@ -166,6 +190,8 @@ def _part_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The class of the part that holds a key, e.g. ("callers", 0) -> CallerSettings."""
     if not location:
         return Settings
+    if len(location) == _KIND_STEP + 1 and (kind := _KINDS.get(str(location[_KIND_STEP]))) is not None:
+        return kind
     field = Settings.model_fields.get(str(location[0]))
     if field is None:
         return None

@@ -4,15 +4,44 @@ Each part of the node receives its own small frozen class, never the whole. `loa
 reports every fault at once.
 """
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    SettingsConfigDict,
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.receiving import CallerSettings, ReceiverSettings, TlsClientSettings, TlsServerSettings
+from config.sending import (
+    AnyDestination,
+    CommitmentSettings,
+    DestinationSettings,
+    DicomWebDestinationSettings,
+    RouteSettings,
+    SenderSettings,
 )
+from config.values import Address, Part, Port, Seconds, check_ae_title
+
+__all__ = [
+    "AnyDestination",
+    "CallerSettings",
+    "CommitmentSettings",
+    "ConfigError",
+    "DestinationSettings",
+    "DicomWebDestinationSettings",
+    "GroupingSettings",
+    "MonitoringSettings",
+    "ReceiverSettings",
+    "ReportSettings",
+    "RetentionSettings",
+    "RouteSettings",
+    "SenderSettings",
+    "Settings",
+    "StorageSettings",
+    "TlsClientSettings",
+    "TlsServerSettings",
+    "WorkerSettings",
+    "check_ae_title",
+]
 
 ENVIRONMENT_PREFIX = "SPINENODE_"
 CONFIG_ENVIRONMENT_VARIABLE = "SPINENODE_CONFIG"
@@ -21,77 +50,6 @@ DEFAULT_CONFIG_PATH = Path("spinenode.toml")
 
 class ConfigError(Exception):
     """The settings cannot be used. The message lists every fault: key, value read, what is allowed."""
-
-
-def check_ae_title(value: str) -> str:
-    """PS3.5 6.2, VR AE: 1 to 16 characters of the default repertoire, no backslash, no control character.
-
-    Returns it without the spaces around it, which do not count. Raises ValueError.
-    """
-    stripped = value.strip(" ")
-    if not stripped or len(stripped) > 16 or "\\" in stripped or not all(32 <= ord(c) < 127 for c in stripped):
-        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
-    return stripped
-
-
-def _check_network(value: str) -> str:
-    ipaddress.ip_network(value, strict=False)
-    return value
-
-
-def _check_address(value: str) -> str:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        raise ValueError("an IP address of this machine is needed; 0.0.0.0 is every one, :: with IPv6 too") from None
-    return value
-
-
-def _check_host(value: str) -> str:
-    try:
-        value.encode("idna")  # what the resolver does first: parts of 1 to 63 characters between dots
-    except UnicodeError:
-        raise ValueError("no host can have this name: between two dots are 1 to 63 characters") from None
-    if not value or any(character.isspace() for character in value):
-        raise ValueError("a host name or an IP address is needed")
-    return value
-
-
-_LONGEST_S = 30 * 86_400.0  # nothing of the node waits longer; a typing error in a delay would never be noticed
-_LONGEST_TIMEOUT_S = 86_400.0  # the system counts a socket's timeout in milliseconds of 32 bits: 24 days
-
-AETitle = Annotated[str, AfterValidator(check_ae_title)]
-Host = Annotated[str, AfterValidator(_check_host)]
-Address = Annotated[str, AfterValidator(_check_address)]
-Network = Annotated[str, AfterValidator(_check_network)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=_LONGEST_S, allow_inf_nan=False)]
-Timeout = Annotated[float, Field(gt=0, le=_LONGEST_TIMEOUT_S, allow_inf_nan=False)]
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CallerSettings(Part):
-    """One peer that may open an association to the node."""
-
-    ae_title: AETitle
-    addresses: tuple[Network, ...] = Field(min_length=1, description="addresses or networks, e.g. 10.1.2.0/24")
-
-
-class ReceiverSettings(Part):
-    """The node's own DICOM address and its limits."""
-
-    ae_title: AETitle = "SPINENODE"
-    bind_address: Address = "0.0.0.0"  # noqa: S104 - a receiver must be reached from the hospital's network
-    port: Annotated[int, Field(ge=0, le=65535)] = 11112  # 0: any free port (tests, demo)
-    maximum_pdu_bytes: Annotated[int, Field(ge=4096, le=1_048_576)] = 131_072
-    maximum_associations: Annotated[int, Field(ge=1)] = 32
-    network_timeout_s: Timeout = 60.0
-    dimse_timeout_s: Timeout = 30.0
-    acse_timeout_s: Timeout = 30.0
-    minimum_free_bytes: Annotated[int, Field(ge=0)] = 1_000_000_000
 
 
 class GroupingSettings(Part):
@@ -115,17 +73,28 @@ class WorkerSettings(Part):
     poll_s: Seconds = 0.5
 
 
-class SenderSettings(Part):
-    """Delays between attempts grow as base * 2^attempt up to the cap, with jitter.
+class RetentionSettings(Part):
+    """What is removed when. What is not delivered yet is never removed, nor what an open case needs."""
 
-    With the defaults an object waits about two days for its PACS, a weekend's outage, before it is a dead letter.
-    """
+    keep_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    quarantine_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    high_watermark: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.85, description="share of the disk in use above which the oldest delivered cases go before their time"
+    )
+    low_watermark: Annotated[float, Field(gt=0, le=1)] = Field(default=0.75, description="... until it is down to this")
 
-    maximum_attempts: Annotated[int, Field(ge=1)] = 100
-    retry_base_s: Seconds = 5.0
-    retry_cap_s: Seconds = 3600.0
-    lease_s: Seconds = 120.0
-    poll_s: Seconds = 0.5
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low_watermark > self.high_watermark:
+            raise ValueError(f"low_watermark {self.low_watermark:g} is above high_watermark {self.high_watermark:g}")
+        return self
+
+
+class MonitoringSettings(Part):
+    """Counters for a monitoring system, in Prometheus' text form over HTTP."""
+
+    address: Address = "127.0.0.1"
+    port: Port | None = Field(default=None, description="none: not offered")
 
 
 class StorageSettings(Part):
@@ -147,29 +116,6 @@ class ReportSettings(Part):
     institution_note: str = Field(default="", max_length=200, description="one line of the site added to each report")
 
 
-class DestinationSettings(Part):
-    """A DICOM AE that takes report objects or forwarded originals."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-    ae_title: AETitle
-    host: Host
-    port: Port
-    timeout_s: Timeout = 30.0
-
-
-class RouteSettings(Part):
-    """Which senders' images go to which pipeline and destinations. The first matching route is taken."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-    callers: tuple[AETitle, ...] = Field(default=("*",), min_length=1, description='calling AE titles, "*" for all')
-    pipeline: Literal["wff", "none"] = "wff"
-    results_to: tuple[str, ...] = ()
-    forward_originals_to: tuple[str, ...] = ()
-
-    def takes(self, calling_ae_title: str) -> bool:
-        return "*" in self.callers or calling_ae_title in self.callers
-
-
 class Settings(BaseSettings):
     """All settings of one node, frozen after start."""
 
@@ -179,12 +125,14 @@ class Settings(BaseSettings):
 
     receiver: ReceiverSettings = ReceiverSettings()
     callers: tuple[CallerSettings, ...] = ()
-    destinations: tuple[DestinationSettings, ...] = ()
+    destinations: tuple[AnyDestination, ...] = ()
     routes: tuple[RouteSettings, ...] = ()
     grouping: GroupingSettings = GroupingSettings()
     worker: WorkerSettings = WorkerSettings()
     sender: SenderSettings = SenderSettings()
     storage: StorageSettings = StorageSettings()
+    retention: RetentionSettings = RetentionSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     reports: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
@@ -227,5 +175,5 @@ class Settings(BaseSettings):
     def route_for(self, calling_ae_title: str) -> RouteSettings | None:
         return next((route for route in self.routes if route.takes(calling_ae_title)), None)
 
-    def destination(self, name: str) -> DestinationSettings | None:
+    def destination(self, name: str) -> AnyDestination | None:
         return next((d for d in self.destinations if d.name == name), None)

@@ -48,7 +48,9 @@ def forwarding(calling_ae_title: str, route: RouteSettings, settings: Settings) 
     """The destinations of an original; never the peer it came from, or the two would play ball for ever."""
     destinations = {one.name: one for one in settings.destinations}
     return tuple(
-        name for name in dict.fromkeys(route.forward_originals_to) if destinations[name].ae_title != calling_ae_title
+        name
+        for name in dict.fromkeys(route.forward_originals_to)
+        if getattr(destinations[name], "ae_title", None) != calling_ae_title
     )
 
 

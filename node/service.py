@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from config.settings import Settings
+from config.settings import AnyDestination, DestinationSettings, Settings
 from inference.findings import BundleIdentity
 from inference.pipeline import bundle_identity
 from node.errors import NodeError
@@ -88,7 +88,7 @@ class Service:
         sender = Sender(
             database,
             files,
-            settings.destinations,
+            [one for one in settings.destinations if isinstance(one, DestinationSettings)],
             settings.sender,
             settings.receiver.ae_title,
             owner=f"{socket.gethostname()}:{os.getpid()}",
@@ -118,7 +118,7 @@ class Service:
             ae_title=settings.receiver.ae_title,
             address=settings.receiver.bind_address,
             port=self.port,
-            destinations=[f"{one.name}={one.ae_title}@{one.host}:{one.port}" for one in settings.destinations],
+            destinations=[_address(one) for one in settings.destinations],
             bundle=bundle.name,
             bundle_version=bundle.version,
             bundle_sha256=bundle.sha256[:12],
@@ -134,6 +134,12 @@ class Service:
                 )
         if not settings.routes:
             log.warning("no_routes", effect="every image is set aside", remedy="add a [[routes]] table")
+
+
+def _address(destination: AnyDestination) -> str:
+    if isinstance(destination, DestinationSettings):
+        return f"{destination.name}={destination.ae_title}@{destination.host}:{destination.port}"
+    return f"{destination.name}={destination.url}"
 
 
 def serve(settings: Settings) -> None:

@@ -14,6 +14,7 @@ class DeliveryEvent(StrEnum):
     LEASE_RAN_OUT = "lease_ran_out"  # the sender died or hung; the peer may hold the object already
     SENT = "sent"
     COMMITTED = "committed"  # the peer took over the responsibility (storage commitment, PS3.4 annex J)
+    NOT_COMMITTED = "not_committed"  # the peer answered that it does not hold the object: it is sent again
     POSTPONED = "postponed"  # a fault that may pass: another attempt later
     GAVE_UP = "gave_up"  # a fault that will not pass, or too many attempts: a person is needed
     DESTINATION_GONE = "destination_gone"  # the settings know its destination no more: a person is needed
@@ -29,6 +30,7 @@ TRANSITIONS: Final[dict[tuple[DeliveryState, DeliveryEvent], DeliveryState]] = {
     (DeliveryState.SENDING, DeliveryEvent.POSTPONED): DeliveryState.PENDING,
     (DeliveryState.SENDING, DeliveryEvent.GAVE_UP): DeliveryState.DEAD,
     (DeliveryState.SENT, DeliveryEvent.COMMITTED): DeliveryState.COMMITTED,
+    (DeliveryState.SENT, DeliveryEvent.NOT_COMMITTED): DeliveryState.PENDING,
     (DeliveryState.DEAD, DeliveryEvent.ASKED_AGAIN): DeliveryState.PENDING,
 }
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, CursorResult, Select, update
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
-from storage.schema import Base
+from storage.base import Base
 
 Entity = TypeVar("Entity", bound=Base)
 

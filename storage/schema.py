@@ -3,57 +3,14 @@
 Times are UTC. UIDs are at most 64 characters (PS3.5 9.1). Patient attributes are kept verbatim, as sent.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A time-zone aware UTC time; SQLite gives naive values back, this does not."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time stored in the database needs a time zone")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: JSON}  # noqa: RUF012 - SQLAlchemy's own form
+from storage.base import Base, one_of
 
 
 class CaseState(StrEnum):
@@ -74,6 +31,22 @@ class DeliveryState(StrEnum):
     DEAD = "dead"
 
 
+class CommitmentState(StrEnum):
+    """Of a storage commitment that we asked for (PS3.4 annex J)."""
+
+    ASKED = "asked"
+    ANSWERED = "answered"
+    EXPIRED = "expired"  # no answer in time, or the peer refused the question: its deliveries are asked about again
+
+
+class CommitmentReportState(StrEnum):
+    """Of a storage commitment that a peer asked of us: its result is owed until reported."""
+
+    PENDING = "pending"
+    REPORTED = "reported"
+    DEAD = "dead"  # the peer could not be told, attempts used up
+
+
 class Placement(StrEnum):
     """Where grouping put an instance."""
 
@@ -83,18 +56,13 @@ class Placement(StrEnum):
     OTHER_CONTENT = "other_content"  # a second content under a known SOP Instance UID; kept, not analysed
 
 
-def _one_of(column: str, enum: type[StrEnum]) -> CheckConstraint:
-    allowed = ", ".join(f"'{member.value}'" for member in enum)
-    return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
-
-
 class InstanceRow(Base):
     """One received object, exactly as acknowledged."""
 
     __tablename__ = "instance"
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "content_sha256"),
-        _one_of("placement", Placement),
+        one_of("placement", Placement),
         Index("ix_instance_placement_id", "placement", "id"),
     )
 
@@ -131,7 +99,7 @@ class CaseRow(Base):
     """What one inference answers. `fence` grows with each claim: a worker that lost its lease writes nothing."""
 
     __tablename__ = "case"
-    __table_args__ = (_one_of("state", CaseState), Index("ix_case_state_available_at", "state", "available_at"))
+    __table_args__ = (one_of("state", CaseState), Index("ix_case_state_available_at", "state", "available_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     # sha256 of patient, issuer and study date (or of the study): stable, no patient data; report UIDs derive from it
@@ -194,6 +162,7 @@ class ReportObjectRow(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64))
     file: Mapped[str] = mapped_column(String(255))
     content_sha256: Mapped[str] = mapped_column(String(64))
+    purged_at: Mapped[datetime | None]  # when retention removed its file; the row still tells our own objects
 
 
 class DeliveryRow(Base):
@@ -201,7 +170,7 @@ class DeliveryRow(Base):
 
     __tablename__ = "delivery"
     __table_args__ = (
-        _one_of("state", DeliveryState),
+        one_of("state", DeliveryState),
         CheckConstraint("(report_object_id IS NULL) <> (instance_id IS NULL)", name="one_object"),
         UniqueConstraint("report_object_id", "destination"),
         UniqueConstraint("instance_id", "destination"),
@@ -223,3 +192,80 @@ class DeliveryRow(Base):
     lease_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    commitment_id: Mapped[int | None] = mapped_column(ForeignKey("commitment.id"), index=True)  # the latest one
+
+
+class CommitmentRow(Base):
+    """A storage commitment that we asked of a destination, for deliveries that it acknowledged (we are the SCU)."""
+
+    __tablename__ = "commitment"
+    __table_args__ = (
+        one_of("state", CommitmentState),
+        Index("ix_commitment_state_answer_due_at", "state", "answer_due_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    destination: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16), default=CommitmentState.ASKED.value)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    asked_at: Mapped[datetime]
+    answer_due_at: Mapped[datetime]  # asked again after that
+    answered_at: Mapped[datetime | None]
+
+
+class CommitmentReportRow(Base):
+    """A storage commitment that a peer asked of us (we are the SCP), and whether it has the result."""
+
+    __tablename__ = "commitment_report"
+    __table_args__ = (
+        one_of("state", CommitmentReportState),
+        UniqueConstraint("calling_ae_title", "transaction_uid"),
+        Index("ix_commitment_report_state_available_at", "state", "available_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    address: Mapped[str] = mapped_column(String(64))  # where the question came from
+    instances: Mapped[list[list[str]]] = mapped_column(JSON)  # [SOP Class UID, SOP Instance UID] of each
+    state: Mapped[str] = mapped_column(String(16), default=CommitmentReportState.PENDING.value)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    requested_at: Mapped[datetime]
+    available_at: Mapped[datetime]
+    fence: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str] = mapped_column(String(64), default="")
+    lease_until: Mapped[datetime | None]
+    reported_at: Mapped[datetime | None]
+
+
+class QuarantineRow(Base):
+    """A refused object, kept for a person to look into. It was answered with a failure: the sender still has it."""
+
+    __tablename__ = "quarantine"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    file: Mapped[str] = mapped_column(String(255))  # a DICOM file: prefix by us, then the bytes as they came
+    content_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    byte_count: Mapped[int] = mapped_column(BigInteger)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    sop_class_uid: Mapped[str] = mapped_column(String(64))  # of the command, empty where that is no UID
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]  # the C-STORE status that it was answered with
+    reason: Mapped[str] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class PurgedInstanceRow(Base):
+    """What remains of an instance that retention removed: that it was here, without patient data."""
+
+    __tablename__ = "purged_instance"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    content_sha256: Mapped[str] = mapped_column(String(64))
+    received_at: Mapped[datetime]
+    purged_at: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(Text, default="")

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from storage.schema import Base, UtcDateTime
+from storage import schema  # noqa: F401 - its tables belong to the metadata
+from storage.base import Base, UtcDateTime
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:

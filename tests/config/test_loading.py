@@ -149,10 +149,10 @@ def test_the_documented_example_names_every_setting_with_its_default() -> None:
     text = DEFAULT_FILE.read_text(encoding="utf-8")
 
     loaded["storage"]["data_dir"] = defaults["storage"]["data_dir"]
-    for part in ("receiver", "grouping", "worker", "sender", "storage", "reports"):
+    for part in ("receiver", "grouping", "worker", "sender", "retention", "monitoring", "storage", "reports"):
         assert loaded[part] == defaults[part]
         for key in defaults[part]:
-            assert f"{key} = " in text, f"default.toml does not document {part}.{key}"
+            assert f"{key} = " in text or f"[{part}.{key}]" in text, f"default.toml does not document {part}.{key}"
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "1e12", "0"])
@@ -166,6 +166,9 @@ def test_a_network_timeout_is_one_that_a_socket_takes(tmp_path: Path) -> None:
     path = write(tmp_path, "[receiver]\nnetwork_timeout_s = 2_500_000\n")
 
     assert "receiver.network_timeout_s: read 2500000" in faults_of(path)
+
+
+DESTINATION = '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\nport = 104\n'
 
 
 @pytest.mark.parametrize("host", ["", "   ", "two words", "pacs..hospital", "a" * 64])
@@ -259,3 +262,60 @@ def test_variables_that_are_no_settings_are_left_alone(
     monkeypatch.setenv(name, "anything")
 
     assert load_settings(path) is not None
+
+
+@pytest.mark.parametrize(
+    ("coerce", "fault"),
+    [
+        ('{ NoSuchKeyword = "x" }', "'NoSuchKeyword' is no DICOM keyword"),
+        ('{ StudyInstanceUID = "1.2.3" }', "StudyInstanceUID (UI) cannot be coerced"),
+        ('{ PixelData = "x" }', "cannot be coerced"),
+        ('{ SourceApplicationEntityTitle = "x" }', "cannot be coerced"),
+        ('{ InstitutionName = "line\\nbreak" }', "printable"),
+    ],
+)
+def test_a_coercion_changes_only_text_of_the_data_set(tmp_path: Path, coerce: str, fault: str) -> None:
+    path = write(tmp_path, f"{DESTINATION}coerce = {coerce}\n")
+
+    assert fault in faults_of(path)
+
+
+def test_a_fault_in_a_web_destination_is_told_with_its_key_in_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[destinations]]\nname = "web"\nurl = "ftp://pacs"\ntokem = "x"\n')
+
+    faults = faults_of(path)
+
+    assert "destinations.0.url: read" in faults
+    assert "destinations.0.tokem: there is no such setting; did you mean 'token'?" in faults
+
+
+def test_the_token_of_a_web_destination_is_never_told(tmp_path: Path) -> None:
+    path = write(tmp_path, '[[destinations]]\nname = "web"\nurl = "https://pacs/dicom-web"\ntoken = 1234567\n')
+
+    assert "1234567" not in faults_of(path)
+
+
+def test_paths_of_certificates_count_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    tls = 'certificate = "node.pem"\nprivate_key = "node.key"\ntrusted = "ca.pem"\n'
+    client = 'tls = { trusted = "pacs-ca.pem" }\n'
+
+    settings = load_settings(write(tmp_path, f"[receiver.tls]\n{tls}{DESTINATION}{client}"))
+
+    assert settings.receiver.tls is not None
+    assert settings.receiver.tls.certificate == tmp_path / "node.pem"
+    (destination,) = settings.destinations
+    assert destination.tls is not None
+    assert destination.tls.trusted == tmp_path / "pacs-ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ("[receiver]\nplain = false\n", "the node would listen nowhere"),
+        ('[receiver.tls]\ncertificate = "a"\nprivate_key = "b"\n', "needs trusted"),
+        ('[[callers]]\nae_title = "A"\naddresses = ["10.0.0.1"]\nreport_port = 104\n', "belong together"),
+        ("[retention]\nlow_watermark = 0.9\n", "low_watermark 0.9 is above high_watermark 0.85"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_told(tmp_path: Path, table: str, fault: str) -> None:
+    assert fault in faults_of(write(tmp_path, table))

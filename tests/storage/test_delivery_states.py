@@ -15,6 +15,7 @@ claimed       sending -       -         -         -
 lease_ran_out -       pending -         -         -
 sent          -       sent    -         -         -
 committed     -       -       committed -         -
+not_committed -       -       pending   -         -
 postponed     -       pending -         -         -
 gave_up       -       dead    -         -         -
 destination_gone dead -       -         -         -
