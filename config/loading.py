@@ -29,7 +29,7 @@ _OTHER_VARIABLES = frozenset(
 )
 _WITHHELD_KEYS = frozenset({"database_url", "token"})  # secrets, or values that may hold one: never told
 _PATHS = frozenset({"data_dir", "bundle", "certificate", "private_key", "trusted"})
-_KINDS: Final = {"dicom": DestinationSettings, "dicomweb": DicomWebDestinationSettings}
+_KINDS: Final[dict[str, type[BaseModel]]] = {"dicom": DestinationSettings, "dicomweb": DicomWebDestinationSettings}
 _KIND_STEP: Final = 2  # ("destinations", 0, "dicom", "host")
 _ALIKE = 0.8  # of 1: all our variables share the prefix, so that any two are somewhat alike
 _LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
