@@ -1,6 +1,10 @@
-"""`python -m bench`: run every benchmark, one after the other."""
+"""`python -m bench`: run every benchmark, one after the other; each has options of its own (`-m bench.receive -h`)."""
 
-from bench import inference, receiving
+import argparse
 
-for benchmark in (receiving, inference):
-    benchmark.main()
+from bench import inference, receive, send
+
+argparse.ArgumentParser(prog="bench", description=__doc__).parse_args()
+receive.main([])
+send.main([])
+inference.main()
