@@ -7,8 +7,8 @@ MODEL_CARD.md        for people
 LICENSE
 SHA256               identity of the bundle as made
 ```
-The identity is the sha256 over the sorted lines `name sha256` of the weights and metadata.json: it changes whenever
-the model does, and not when a word of the model card is corrected. Imports no torch.
+The identity is the sha256 over the sorted lines `name sha256` of the weights and metadata.json, which holds the sha256
+of every other file: it changes whenever the model does, or a word of its card. Imports no torch.
 """
 
 import hashlib

@@ -5,10 +5,6 @@ class InferenceError(Exception):
     """Base of every error that inference raises on purpose."""
 
 
-class CaseRejected(InferenceError):
-    """The images of this case can never be analysed: report it, do not retry."""
-
-
 class BundleError(InferenceError):
     """The bundle on disk is damaged, incomplete or of another pipeline: stop and install a good one."""
 

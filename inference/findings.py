@@ -7,6 +7,8 @@ in [0, 1]; the benign one is the complement, because every term of the fusion is
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Point = tuple[float, float, float]
+
 
 class SequenceKind(StrEnum):
     """Weighting of a sagittal sequence."""
@@ -19,6 +21,13 @@ class SequenceKind(StrEnum):
 class Verdict(StrEnum):
     BENIGN = "benign"
     MALIGNANT = "malignant"
+
+
+MALIGNANT_FROM = 0.5  # probability from which a voice counts as malignant
+
+
+def verdict_of(probability_malignant: float) -> Verdict:
+    return Verdict.MALIGNANT if probability_malignant >= MALIGNANT_FROM else Verdict.BENIGN
 
 
 class Status(StrEnum):
@@ -81,9 +90,11 @@ class Lesion:
     image: ImageReference
     series_instance_uid: str
     box: Box
-    verdict: Verdict  # class with the higher detector score
-    score: float  # detector score of that class, [0, 1]
+    verdict: Verdict  # of its image, by the fused probability
+    score: float  # of the detector for the detector's own class, [0, 1]
     probability_malignant: float  # fused probability of the image, Eq. 1
+    detector_verdict: Verdict | None = None  # class with the higher detector score; None: not told
+    corners_mm: tuple[Point, ...] = ()  # of the box, LPS: top left, top right, bottom right, bottom left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +118,8 @@ class SequenceVote:
     mean_probability: float | None  # mean fused probability of the voting images
     verdict: Verdict | None
     tie: bool
+    crop_corners_mm: tuple[Point, ...] = ()  # of the crop on the first of `clip_images`, in the order of a lesion's
+    clip_images: tuple[ImageReference, ...] = ()  # given to the sequence classifier, in spatial order, each once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

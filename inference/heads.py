@@ -80,7 +80,6 @@ _READ: Final = (
     "RepetitionTime",
     "EchoTime",
     "InversionTime",
-    "FlipAngle",
     "ScanningSequence",
     "SequenceVariant",
     "ScanOptions",
@@ -103,12 +102,11 @@ _READ: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:
-    """How an image was weighted. Times in ms, angles in degrees; None or empty where the object does not say."""
+    """How an image was weighted. Times in ms; None or empty where the object does not say."""
 
     repetition_time_ms: float | None = None
     echo_time_ms: float | None = None
     inversion_time_ms: float | None = None
-    flip_angle_deg: float | None = None
     scanning_sequence: tuple[str, ...] = ()  # PS3.3 C.8.3.1.1.1: SE IR GR EP RM
     sequence_variant: tuple[str, ...] = ()  # PS3.3 C.8.3.1.1.2: SK MTC SS TRSS SP MP OSP
     scan_options: tuple[str, ...] = ()  # PS3.3 C.8.3.1.1.3: FS is fat saturation, SP spatial presaturation
@@ -288,7 +286,6 @@ def _acquisition(source: AttributeSource) -> Acquisition:
         repetition_time_ms=source.number("RepetitionTime"),
         echo_time_ms=source.number("EffectiveEchoTime", "EchoTime"),
         inversion_time_ms=source.number("InversionTimes", "InversionTime"),
-        flip_angle_deg=source.number("FlipAngle"),
         scanning_sequence=tuple(sorted(scanning)),
         sequence_variant=tuple(sorted(variant)),
         scan_options=tuple(sorted(options)),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from inference.findings import Box
 from inference.heads import FrameHead, Vector
 
 SAGITTAL_NORMAL_X: Final = 0.8  # |n.x| of a sagittal slice, i.e. within 37 degrees of the median plane
@@ -31,6 +32,24 @@ def normal(orientation: Sequence[float]) -> Vector:
     if not 0 < length < math.inf:  # parallel, or numbers too large to multiply: broken files have both
         return (0.0, 0.0, 0.0)
     return (n[0] / length, n[1] / length, n[2] / length)
+
+
+def box_corners_mm(
+    box: Box, *, position_mm: Vector, orientation: Sequence[float], pixel_spacing_mm: tuple[float, float]
+) -> tuple[Vector, ...]:
+    """Top left, top right, bottom right, bottom left corner of a box on an image, in LPS mm.
+
+    `position_mm` is the centre of the first pixel, half a pixel inside the box (0, 0). Source: PS3.3 C.7.6.2.1.1.
+    """
+    between_rows, between_columns = pixel_spacing_mm
+    row, column = orientation[:3], orientation[3:]
+
+    def point(x: float, y: float) -> Vector:
+        along_row, along_column = (x - 0.5) * between_columns, (y - 0.5) * between_rows
+        a, b, c = (p + along_row * r + along_column * s for p, r, s in zip(position_mm, row, column, strict=True))
+        return a, b, c
+
+    return point(box.x0, box.y0), point(box.x1, box.y0), point(box.x1, box.y1), point(box.x0, box.y1)
 
 
 def has_geometry(frame: FrameHead) -> bool:

@@ -9,7 +9,9 @@ from inference.findings import ImageReference
 from inference.heads import FrameHead, InstanceHead, Vector
 from inference.plane import dot, has_geometry, is_parallel, normal, slice_gaps_mm
 
-STATION_MM: Final = 10.0  # images of one stack start at the same place in their plane; stations differ by centimetres
+# Along an axis of the plane, images of one stack start at the same place or drift by millimetres from slice to slice;
+# stations differ by centimetres
+STATION_MM: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +124,8 @@ def split_repeats(images: Sequence[StackImage]) -> list[Stack]:
     time.
     """
     groups: list[list[StackImage]] = [list(images)]
-    for key in _KEYS:
-        groups = [part for group in groups for part in (_part(group, key) if has_repeats(group) else [group])]
+    for part in _PARTINGS:
+        groups = [piece for group in groups for piece in (part(group) if has_repeats(group) else [group])]
     stacks = [sort_along_normal(group) for group in groups]
     return sorted(stacks, key=_preference)
 
@@ -138,26 +140,48 @@ def has_repeats(images: Sequence[StackImage]) -> bool:
     return len(slice_gaps_mm(positions_mm(images))) < len(images) - 1
 
 
-def _part(images: Sequence[StackImage], key: Callable[[StackImage], Hashable]) -> list[list[StackImage]]:
-    parts: dict[Hashable, list[StackImage]] = {}
-    for image in images:
-        parts.setdefault(key(image), []).append(image)
-    return list(parts.values())
+_Parting = Callable[[Sequence[StackImage]], list[list[StackImage]]]
 
 
-def _station(image: StackImage) -> Hashable:
-    row, column = image.slice.orientation[:3], image.slice.orientation[3:]
-    position = image.slice.position_mm
-    return round(dot(position, row) / STATION_MM), round(dot(position, column) / STATION_MM)
+def _by(key: Callable[[StackImage], Hashable]) -> _Parting:
+    """Parts images by the value of an attribute."""
+
+    def part(images: Sequence[StackImage]) -> list[list[StackImage]]:
+        parts: dict[Hashable, list[StackImage]] = {}
+        for image in images:
+            parts.setdefault(key(image), []).append(image)
+        return list(parts.values())
+
+    return part
 
 
-_KEYS: Final[tuple[Callable[[StackImage], Hashable], ...]] = (
-    lambda image: image.frame.acquisition.image_type,
-    lambda image: (image.frame.acquisition.echo_time_ms, image.frame.acquisition.repetition_time_ms),
-    lambda image: image.frame.acquisition.scan_options,
-    lambda image: image.frame.acquisition.b_value,
-    lambda image: image.frame.acquisition.inversion_time_ms,
-    _station,
-    lambda image: image.frame.temporal_position,
-    lambda image: image.frame.acquisition_number,
+def _by_station(images: Sequence[StackImage]) -> list[list[StackImage]]:
+    """Parts images where a gap of more than STATION_MM lies between their places, along either axis of the plane."""
+    rows = _where_gaps(images, slice(0, 3))
+    return [station for row in rows for station in _where_gaps(row, slice(3, 6))]
+
+
+def _where_gaps(images: Sequence[StackImage], axis: slice) -> list[list[StackImage]]:
+    along = images[0].slice.orientation[axis]  # they are parallel
+    placed = sorted(((dot(image.slice.position_mm, along), image) for image in images), key=lambda one: one[0])
+    parts: list[list[StackImage]] = []
+    last = 0.0
+    for place, image in placed:
+        if parts and place - last <= STATION_MM:
+            parts[-1].append(image)
+        else:
+            parts.append([image])
+        last = place
+    return parts
+
+
+_PARTINGS: Final[tuple[_Parting, ...]] = (
+    _by(lambda image: image.frame.acquisition.image_type),
+    _by(lambda image: (image.frame.acquisition.echo_time_ms, image.frame.acquisition.repetition_time_ms)),
+    _by(lambda image: image.frame.acquisition.scan_options),
+    _by(lambda image: image.frame.acquisition.b_value),
+    _by(lambda image: image.frame.acquisition.inversion_time_ms),
+    _by_station,
+    _by(lambda image: image.frame.temporal_position),
+    _by(lambda image: image.frame.acquisition_number),
 )

@@ -1,7 +1,8 @@
 """T1, T2 or fat-suppressed T2, from the tags of the acquisition.
 
 The tags decide. Names (SequenceName, SeriesDescription) only support: they break a tie that the tags leave open
-(an inversion recovery without its TI, a fat suppression that ScanOptions does not state), never more.
+(an inversion recovery without its TI, a T2 whose ScanOptions state no fat suppression), never more. No name takes
+away a T1 that the tags show, and a name that denies something ("w/o FS") does not say it.
 """
 
 import re
@@ -36,7 +37,9 @@ _DIXON_FAT: Final = frozenset({"F", "FAT", "FAT_FRACTION", "WATER_FRACTION", "OP
 _NOT_ANATOMY: Final = frozenset(
     {"ADC", "FA", "TRACEW", "T1_MAP", "T2_MAP", "T2_STAR_MAP", "MPR_SUBTRACTION", "P", "PHASE"}
 )
-_NAMES_FAT_SATURATION: Final = re.compile(r"STIR|TIRM|FAT.?SAT|FAT.?SUP|SPAIR|SPIR(?!AL)|(?<![A-Z])F[S](?![A-Z])")
+_FAT_SATURATION_WORD: Final = r"(?:STIR|TIRM|FAT.?SAT|FAT.?SUP|SPAIR|SPIR(?!AL)|(?<![A-Z])FS(?![A-Z]))"
+_NAMES_FAT_SATURATION: Final = re.compile(_FAT_SATURATION_WORD)
+_DENIED: Final = re.compile(rf"(?<![A-Z])(?:NON?|WITHOUT|W/O)[\s_-]*{_FAT_SATURATION_WORD}")  # "w/o FS", "non-FS"
 _NAMES_STIR: Final = re.compile(r"STIR|TIRM|\bFIR\b")
 
 
@@ -53,7 +56,7 @@ def weigh(acquisition: Acquisition, description: str = "") -> Weighting:
     tags = describe(acquisition)
     if reason := _outside(acquisition):
         return Weighting(kind=None, evidence=f"{reason} ({tags})")
-    names = f"{acquisition.sequence_name} {description}".upper()
+    names = _DENIED.sub(" ", f"{acquisition.sequence_name} {description}".upper())
     kind, why = _spin_echo_rules(acquisition, names)
     return Weighting(kind=kind, evidence=f"{tags}: {why}" if why else tags)
 
@@ -66,16 +69,16 @@ def _spin_echo_rules(a: Acquisition, names: str) -> tuple[SequenceKind | None, s
         return SequenceKind.T2FS, "short-TI inversion recovery"
     if _is_other_inversion(a):
         return _long_inversion(a, te)
-    fat_saturated = _is_fat_saturated(a, names)
+    stated, named = _states_fat_saturation(a), _NAMES_FAT_SATURATION.search(names) is not None
     if tr < T1_REPETITION_BELOW_MS and te < T1_ECHO_BELOW_MS:
-        # In practice a contrast study, with marrow dark and lesions bright: the reverse of the T1 the model knows
-        return (
-            (None, "T1 with fat suppression, which the model was not made for")
-            if fat_saturated
-            else (SequenceKind.T1, "")
-        )
+        if stated:
+            # In practice a contrast study, with marrow dark and lesions bright: the reverse of the T1 the model knows
+            return None, "T1 with fat suppression, which the model was not made for"
+        return SequenceKind.T1, "fat suppression by name only, not counted" if named else ""
     if te >= T2_ECHO_FROM_MS:
-        return (SequenceKind.T2FS, "fat suppressed") if fat_saturated else (SequenceKind.T2, "")
+        if stated or named:
+            return SequenceKind.T2FS, "fat suppressed" if stated else "fat suppressed by name"
+        return SequenceKind.T2, ""
     return None, "neither T1 (TR < 1200, TE < 30) nor T2 (TE >= 60)"
 
 
@@ -116,9 +119,8 @@ def _long_inversion(a: Acquisition, te: float) -> tuple[SequenceKind | None, str
     return None, "inversion recovery that is neither STIR nor T1 FLAIR"
 
 
-def _is_fat_saturated(a: Acquisition, names: str) -> bool:
-    stated = bool(_FAT_SATURATION & set(a.scan_options)) or bool(_DIXON_WATER & set(a.image_type[2:]))
-    return stated or _NAMES_FAT_SATURATION.search(names) is not None
+def _states_fat_saturation(a: Acquisition) -> bool:
+    return bool(_FAT_SATURATION & set(a.scan_options)) or bool(_DIXON_WATER & set(a.image_type[2:]))
 
 
 def describe(a: Acquisition) -> str:

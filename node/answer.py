@@ -1,7 +1,7 @@
 """From findings to report objects on disk: headers read, report built and checked, files written durably."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 
 from config.settings import ReportSettings
 from inference.findings import BundleIdentity, Findings, Reason, Status
-from inference.heads import DAMAGED
+from inference.heads import DAMAGED, is_disk_error
 from node.report import ReportContext, ReportObject, build_report
 from storage.case_claims import AnswerRefused
 from storage.cases import Claim, NewReportObject
@@ -50,6 +50,7 @@ class Work:
     claim: Claim
     instances: tuple[InstanceRow, ...]
     predecessor: ReportObjectRow | None  # the SR of the revision before, which this one's SR replaces
+    released: bool = False  # a person decided that the case is one patient
 
 
 @dataclass(slots=True)
@@ -77,10 +78,11 @@ def make_report(
     """Build the report objects of a case and write their files.
 
     The same work gives the same objects: every time and UID in them comes from stored data. Raises ReportCheckError
-    when an object contradicts its source, NotStored when a file cannot be written.
+    when an object contradicts its source, NotStored when a file cannot be written, OSError when one cannot be read:
+    a retry may help. A case that is given up is answered from what can be read.
     """
     with watch.stage("read headers"):
-        headers = _read_headers(work.instances, files)
+        headers = _read_headers(work, files)
     with watch.stage("build report"):
         objects = build_report(findings, headers, _context(work, headers, files, settings))
     with watch.stage("write report"):
@@ -95,20 +97,23 @@ def _context(work: Work, headers: Mapping[str, Dataset], files: FileStore, setti
         settings=settings,
         files={row.sop_instance_uid: files.path(row.file) for row in work.instances},
         predecessor=work.predecessor,
+        released=work.released,
         identity=_identity(work.instances[0]),  # the last resort when no header can be used
     )
 
 
-def _read_headers(instances: Sequence[InstanceRow], files: FileStore) -> dict[str, Dataset]:
+def _read_headers(work: Work, files: FileStore) -> dict[str, Dataset]:
     """The readable headers by SOP Instance UID; a damaged file is left out and logged."""
     headers: dict[str, Dataset] = {}
-    for row in instances:
+    for row in work.instances:
         try:
             header = dcmread(files.path(row.file), stop_before_pixels=True)
             if "StudyInstanceUID" not in header:  # a file cut inside a sequence is read as an empty data set
                 raise ValueError("the data set is empty or cut short")
             headers[row.sop_instance_uid] = header
-        except (*DAMAGED, OSError) as error:
+        except DAMAGED as error:
+            if is_disk_error(error) and work.claim.give_up_reason is None:
+                raise
             log.warning("instance_unreadable", sop_instance_uid=row.sop_instance_uid, error=type(error).__name__)
     return headers
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from inference.bundle import LICENSE, MODEL_CARD, WEIGHTS_SUFFIX, write_bundle
 from inference.evaluation.metrics import Rate
 from inference.findings import BundleIdentity
-from inference.wff.config import config_to_json
+from inference.wff.config import FusionConfig, config_to_json
 from inference.wff.measurement import HIT_IOU, Measured
 from inference.wff.model import WffModel
 from inference.wff.weights import CLASSIFIER, DETECTOR, save_weights
@@ -146,6 +146,7 @@ def _model_card(model: WffModel, made: Made) -> str:
     detector, classifier = (sum(p.numel() for p in net.parameters()) / 1e6 for net in model.nets)
     numbers = "\n".join(f"| {name} | {value} |" for name, value in made.rows())
     recipe = "\n".join(f"| {name} | {_cell(value)} |" for name, value in _flat(made.recipe).items())
+    weaknesses = "\n".join(known_weaknesses(fusion, made.oracle))
     return f"""# {NAME} {VERSION}: {HEADING}
 
 **Not for clinical use.** These weights have seen synthetic images only. What they say about a patient means nothing.
@@ -180,11 +181,25 @@ Training, tuning (threshold, weights) and held-out patients are disjoint by pati
 | torch, torchvision | {torch.__version__}, {torchvision.__version__} |
 
 ## Known weaknesses
-- Real images differ from the phantom in more than the phantom can say; detections on a real study are noise.
-- Seen: on a real lumbar study without a known tumour, the demo bundles made so far decided "malignant".
-- The phantom's lesions are few families with plain signs; the oracle itself errs on about one patient in eight.
-- No external test, no comparison with readers.
+{weaknesses}
 """
+
+
+def known_weaknesses(fusion: FusionConfig, oracle: Rate) -> list[str]:
+    """The lines of the model card that say what not to expect; `oracle` are the patients that it decides right."""
+    errors = f"{oracle.total - oracle.hits} of {oracle.total} patients"
+    lines = [
+        "- Real images differ from the phantom in more than the phantom can say; detections on a real study are noise.",
+        '- Seen: on a real lumbar study without a known tumour, the demo bundles made so far decided "malignant".',
+        f"- The phantom's lesions are few families with plain signs; even the oracle errs on {errors}.",
+        "- No external test, no comparison with readers.",
+    ]
+    if fusion.lambda_detector == 0.0:
+        lines.append(
+            "- The detector has weight 0: it finds lesions and cuts the clip, and its class counts for nothing. All "
+            "images of a\n  sequence have the same probability, so they vote alike."
+        )
+    return lines
 
 
 def _flat(recipe: Mapping[str, object]) -> dict[str, object]:

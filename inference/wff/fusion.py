@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.findings import Verdict
+from inference.findings import Verdict, verdict_of
 from inference.wff.config import FusionConfig
-
-MALIGNANT_FROM = 0.5  # probability from which a voice counts as malignant
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +14,6 @@ class Vote:
     verdict: Verdict
     mean: float
     tie: bool
-
-
-def verdict_of(probability_malignant: float) -> Verdict:
-    return Verdict.MALIGNANT if probability_malignant >= MALIGNANT_FROM else Verdict.BENIGN
 
 
 def detector_probability(benign_score: float, malignant_score: float) -> float:

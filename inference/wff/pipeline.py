@@ -10,6 +10,7 @@ from inference.bundle import Bundle
 from inference.case import Case
 from inference.errors import PixelError
 from inference.findings import (
+    Box,
     BundleIdentity,
     Decision,
     Findings,
@@ -21,7 +22,9 @@ from inference.findings import (
     SeriesUsed,
     Status,
 )
-from inference.selection import EligibleSeries, patient_age_years, read_head, select_series
+from inference.heads import Vector
+from inference.plane import box_corners_mm
+from inference.selection import EligibleSeries, SliceHead, patient_age_years, read_head, select_series
 from inference.volume import load_volume, window_to_uint8
 from inference.wff.config import FusionConfig
 from inference.wff.model import Images, StageTimes, WffModel
@@ -174,9 +177,11 @@ def _lesions(series: Sequence[EligibleSeries], reading: PatientReading) -> tuple
             image=one.slices[s.index].image,
             series_instance_uid=one.series_instance_uid,
             box=found.box,
-            verdict=found.verdict,
+            verdict=s.verdict,
             score=found.score,
             probability_malignant=s.probability_malignant,
+            detector_verdict=found.verdict,
+            corners_mm=_corners_mm(one.slices[s.index], found.box),
         )
         for one, sequence in zip(series, reading.sequences, strict=True)
         for s in sequence.slices
@@ -186,6 +191,7 @@ def _lesions(series: Sequence[EligibleSeries], reading: PatientReading) -> tuple
 
 def _sequence(series: EligibleSeries, reading: SequenceReading) -> SequenceVote:
     vote, clip = reading.vote, reading.clip
+    read = [] if clip is None else [series.slices[index] for index in dict.fromkeys(clip.slices)]
     return SequenceVote(
         series_instance_uid=series.series_instance_uid,
         kind=series.kind,
@@ -196,6 +202,17 @@ def _sequence(series: EligibleSeries, reading: SequenceReading) -> SequenceVote:
         mean_probability=None if vote is None else vote.mean,
         verdict=None if vote is None else vote.verdict,
         tie=vote is not None and vote.tie,
+        crop_corners_mm=() if clip is None else _corners_mm(read[0], clip.region),
+        clip_images=tuple(one.image for one in read),
+    )
+
+
+def _corners_mm(image: SliceHead, box: Box) -> tuple[Vector, ...]:
+    return box_corners_mm(
+        box,
+        position_mm=image.position_mm,
+        orientation=image.orientation,
+        pixel_spacing_mm=image.pixel_spacing_mm,
     )
 
 

@@ -6,9 +6,9 @@ Kept apart from the nets so that tau and the weights can be chosen on stored det
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inference.findings import Box, Verdict
+from inference.findings import Box, Verdict, verdict_of
 from inference.wff.config import FusionConfig
-from inference.wff.fusion import Vote, detector_probability, fuse, verdict_of, vote_of_images, vote_of_sequences
+from inference.wff.fusion import Vote, detector_probability, fuse, vote_of_images, vote_of_sequences
 
 _SAME_LESION_IOU = 0.5  # boxes of both classes that overlap more are one lesion seen twice
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from inference.findings import Findings, SequenceVote, Status
 from inference.findings_json import to_json
 from node.demo.outcome import CaseOutcome
+from node.report.wording import RESEARCH_USE
 
 _SUMS: Final = ("engine", "attempt")  # of other stages; shown they would be counted twice
-RESEARCH_USE: Final = "For research use only. Not for diagnosis."
 
 
 def write_pictures(outcome: CaseOutcome, folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from inference.findings import Findings, ImageReference
 from node.report import wording
 from node.report.check import check_objects
 from node.report.context import ReportContext, ReportObject
-from node.report.evidence import SourceImages, source_images
+from node.report.evidence import SourceImages, identity_note, source_images
 from node.report.finish import object_identity, written_at
 from node.report.identifiers import short_hash
 from node.report.measurement_report import build_measurement_report
@@ -43,7 +43,7 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
         objects += _overlays(findings, sources, pictures, context)
     if context.settings.summary_picture:
         objects.append(_summary(findings, sources, pictures, context))
-    check_objects(objects, sources.headers, sources.source)
+    check_objects(objects, sources.headers, sources.source, one_patient=not context.released)
     log.info(
         "report_built",
         revision=context.revision,
@@ -96,7 +96,13 @@ def _summary(findings: Findings, sources: SourceImages, pictures: Pictures, cont
     shown = [image for image in key_slices(findings).values() if image in pictures]
     made_at = written_at(sources.source, context).strftime("%Y-%m-%d %H:%M")
     capture = Capture(
-        picture=draw_summary(findings, pictures, note=context.settings.institution_note, made_at=made_at),
+        picture=draw_summary(
+            findings,
+            pictures,
+            note=context.settings.institution_note,
+            made_at=made_at,
+            warning=identity_note(findings, sources, context),
+        ),
         identity=object_identity(
             "summary", 1, bundle=findings.bundle, context=context, outcome=wording.outcome(findings)
         ),

@@ -22,20 +22,25 @@ _CORNERS = 5  # of a closed rectangle
 _ROUNDING_PX = 0.01  # coordinates are 32 bit floats
 
 
-def check_objects(objects: Sequence[ReportObject], images: Mapping[str, Dataset], source: Dataset) -> None:
+def check_objects(
+    objects: Sequence[ReportObject], images: Mapping[str, Dataset], source: Dataset, *, one_patient: bool = True
+) -> None:
     """Check every object of one report.
 
     `images` are the source headers by SOP Instance UID; `source` is the one whose patient and study the report took.
+    `one_patient`: no image of another PatientID may be referred to; False where a person released the case as one.
 
     Raises
     ------
     ReportCheckError
         names the object's kind and every fault, without patient data.
     """
+    rules = (_faults, _patients) if one_patient else (_faults,)
     faults = [
         f"{made.kind} {made.dataset.SOPInstanceUID}: {fault}"
         for made in objects
-        for fault in _faults(made.dataset, images, source)
+        for rule in rules
+        for fault in rule(made.dataset, images, source)
     ]
     if faults:
         raise ReportCheckError("; ".join(faults))
@@ -59,7 +64,11 @@ def _identity(dataset: Dataset, images: Mapping[str, Dataset], source: Dataset) 
     for uid in _referenced(dataset):
         if uid not in images:
             yield f"refers to {uid}, which is no image of the case"
-        elif _value(images[uid], "PatientID") != _value(source, "PatientID"):
+
+
+def _patients(dataset: Dataset, images: Mapping[str, Dataset], source: Dataset) -> Iterable[str]:
+    for uid in _referenced(dataset):
+        if uid in images and _value(images[uid], "PatientID") != _value(source, "PatientID"):
             yield f"refers to {uid}, an image of another PatientID"
 
 

@@ -42,6 +42,7 @@ class ReportContext:
     predecessor: PreviousReport | None = None
     identity: Dataset | None = None  # patient and study attributes, for a case without one readable header
     zone: tzinfo | None = None
+    released: bool = False  # a person decided that images under several PatientIDs are of one patient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

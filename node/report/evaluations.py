@@ -12,19 +12,21 @@ from node.report.coding import ASSESSMENT, REASON, WEIGHTING
 from node.report.content_items import code, container, count, number, percentage, text, uid
 
 
-def evaluations(findings: Findings, institution_note: str) -> Iterable[ContentItem]:
-    """TID 1500 row 12: what is said about the patient, the sequences and the run."""
+def evaluations(findings: Findings, *notes: str) -> Iterable[ContentItem]:
+    """TID 1500 row 12: what is said about the patient, the sequences and the run. Empty notes are left out."""
     yield code(codes.RUN_SUMMARY, wording.run_summary(findings))
     yield text(codes.IMPRESSION, wording.impression(findings))
     yield from _patient_result(findings)
     yield code(codes.INTENDED_USE, codes.RESEARCH_USE_ONLY)
     yield text(codes.COMMENT, wording.RESEARCH_USE)
+    if findings.sequences and findings.parameters.get("lambda_detector") == 0.0:
+        yield text(codes.COMMENT, wording.ONE_PROBABILITY_PER_SEQUENCE)
     if findings.bundle.phantom_trained:
         yield text(codes.COMMENT, wording.PHANTOM)
     yield text(codes.TRAINING_DATA, findings.bundle.trained_on)
     yield text(codes.VALIDATION_DATA, findings.bundle.validated_on)
-    if institution_note:
-        yield text(codes.COMMENT, institution_note)
+    for note in filter(None, notes):
+        yield text(codes.COMMENT, note)
     for vote in findings.sequences:
         yield _sequence_result(vote)
     for used in findings.series_used:
@@ -70,6 +72,10 @@ def _sequence_result(vote: SequenceVote) -> ContainerContentItem:
         items.append(percentage(codes.PROBABILITY_OF_CANCER, vote.mean_probability))
     if vote.classifier_probability is not None:
         items.append(percentage(codes.CLASSIFIER_PROBABILITY, vote.classifier_probability))
+    if clip := wording.clip(vote):
+        items.append(text(codes.COMMENT, clip))
+        instances = dict.fromkeys(image.sop_instance_uid for image in vote.clip_images)
+        items += [uid(codes.CLIP_IMAGE, instance) for instance in instances]
     return container(codes.SEQUENCE_RESULT, items)
 
 

@@ -11,6 +11,7 @@ import structlog
 from pydicom.dataset import Dataset
 
 from inference.findings import Findings, ImageReference, Status
+from node.report import wording
 from node.report.context import ReportContext
 from node.report.errors import ReportError
 from node.report.identifiers import is_own_object
@@ -44,6 +45,11 @@ class SourceImages:
     evidence: tuple[Dataset, ...]
     headers: Mapping[str, Dataset]  # by SOP Instance UID
 
+    @property
+    def patient_count(self) -> int:
+        """Under how many identities the images came."""
+        return len({_patient(header) for header in self.headers.values()})
+
     def header(self, image: ImageReference) -> Dataset:
         try:
             return self.headers[image.sop_instance_uid]
@@ -64,7 +70,8 @@ def source_images(findings: Findings, images: Mapping[str, Dataset], context: Re
     ReportError
         neither an image nor `context.identity` says which study it is.
     """
-    headers = {uid: header for uid, header in images.items() if referable(header) and not is_own_object(header)}
+    foreign = {uid: one for uid, one in images.items() if not is_own_object(_text(one, "Manufacturer"))}
+    headers = {uid: header for uid, header in foreign.items() if referable(header)}
     if not headers:
         return _without_images(images, context)
     study = _study(findings, headers.values())
@@ -78,6 +85,12 @@ def source_images(findings: Findings, images: Mapping[str, Dataset], context: Re
     return SourceImages(
         source=source, study_instance_uid=study, evidence=tuple(sorted(members, key=_order)), headers=headers
     )
+
+
+def identity_note(findings: Findings, sources: SourceImages, context: ReportContext) -> str:
+    """One sentence where a person released images of several patient identities as one; else empty."""
+    several = context.released and sources.patient_count > 1 and findings.status is not Status.NOT_ANALYSED
+    return wording.several_patients(sources.patient_count) if several else ""
 
 
 def reference_only(header: Dataset) -> Dataset:

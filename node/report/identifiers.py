@@ -7,8 +7,6 @@ import json
 from importlib import metadata
 from uuid import UUID, uuid5
 
-from pydicom.dataset import Dataset
-
 from inference.findings import Box, BundleIdentity, ImageReference, Verdict
 
 MANUFACTURER = "SpineNode"
@@ -41,7 +39,8 @@ def device_uid(bundle_sha256: str, component: str = "") -> str:
 
 
 def tracking_uid(group_key: str, image: ImageReference, box: Box, verdict: Verdict) -> str:
-    """The same finding in a later revision gets the same UID: it depends on the image, the pixels and the class."""
+    """The same finding in a later revision gets the same UID: it depends on the image, the pixels and the detector's
+    class, not on the fusion, in which other sequences and the age take part."""
     corners = (round(box.x0), round(box.y0), round(box.x1), round(box.y1))
     return derived_uid("finding", group_key, image.sop_instance_uid, image.frame_number or 0, *corners, verdict.value)
 
@@ -67,7 +66,6 @@ def software_version() -> str:
         return "not installed"  # run from a source tree
 
 
-def is_own_object(dataset: Dataset) -> bool:
-    """Whether this node (or another SpineNode) made the object; such objects are never analysed or sent again."""
-    manufacturer = str(dataset.get("Manufacturer", "")).strip()
-    return manufacturer == MANUFACTURER and str(dataset.get("ManufacturerModelName", "")).startswith(_MODEL_NAME_PREFIX)
+def is_own_object(manufacturer: str) -> bool:
+    """Whether the Manufacturer of an object is this node (or another SpineNode): never analysed, never sent again."""
+    return manufacturer.strip() == MANUFACTURER

@@ -37,7 +37,7 @@ from node.report.coding import ASSESSMENT, concept
 from node.report.content_items import container, in_percent
 from node.report.context import PreviousReport, ReportContext
 from node.report.evaluations import evaluations
-from node.report.evidence import SourceImages, reference_only
+from node.report.evidence import SourceImages, identity_note, reference_only
 from node.report.finish import CHARACTER_SET, finish, object_identity
 from node.report.identifiers import MANUFACTURER, derived_uid, tracking_uid
 from node.report.patient_study import copy_elements, decoded_text
@@ -86,7 +86,7 @@ def _content(findings: Findings, sources: SourceImages, context: ReportContext) 
     if findings.lesions:
         groups = [_lesion_group(index, findings, sources, context) for index in range(len(findings.lesions))]
         items.append(container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group]))
-    result = evaluations(findings, context.settings.institution_note)
+    result = evaluations(findings, context.settings.institution_note, identity_note(findings, sources, context))
     items.append(container(codes.QUALITATIVE_EVALUATIONS, result))
     root.ContentSequence = items
     return ContentSequence([root], is_root=True)
@@ -110,7 +110,7 @@ def _lesion_group(
     )
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=UID(tracking_uid(context.group_key, image, lesion.box, lesion.verdict)),
+            uid=UID(tracking_uid(context.group_key, image, lesion.box, lesion.detector_verdict or lesion.verdict)),
             identifier=f"{MANUFACTURER} lesion {index + 1}",
         ),
         referenced_region=region,
@@ -120,12 +120,18 @@ def _lesion_group(
         finding_sites=[FindingSite(concept(codes.SPINE))],
         algorithm_id=algorithm_identification(findings.bundle),
         measurements=_lesion_measurements(lesion),
-        qualitative_evaluations=[
-            QualitativeEvaluation(concept(codes.ASSESSMENT_CATEGORY), concept(ASSESSMENT[lesion.verdict]))
-        ],
+        qualitative_evaluations=_lesion_classes(lesion),
     )
     group[0].ContinuityOfContent = "SEPARATE"  # a list of named values, no running text
     return group
+
+
+def _lesion_classes(lesion: Lesion) -> list[QualitativeEvaluation]:
+    """The class of the image, by the fused probability, and the detector's own, which may be another."""
+    classes = [(codes.ASSESSMENT_CATEGORY, lesion.verdict)]
+    if lesion.detector_verdict is not None:
+        classes.append((codes.DETECTOR_CLASS, lesion.detector_verdict))
+    return [QualitativeEvaluation(concept(name), concept(ASSESSMENT[verdict])) for name, verdict in classes]
 
 
 def _lesion_measurements(lesion: Lesion) -> list[Measurement]:

@@ -91,10 +91,11 @@ def _references(dataset: Dataset, shown: Sequence[ImageReference], sources: Sour
     if not items:
         return
     dataset.SourceImageSequence = items
-    first = sources.headers[items[0].ReferencedSOPInstanceUID]
-    if decoded_text(first, "LossyImageCompression") == "01":  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
+    shown_headers = (sources.headers[uid] for uid in by_instance)
+    lossy = next((one for one in shown_headers if decoded_text(one, "LossyImageCompression") == "01"), None)
+    if lossy is not None:  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
         copy_elements(
-            first, dataset, ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
+            lossy, dataset, ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
         )
 
 

@@ -142,4 +142,6 @@ def _lines(card: SequenceCard) -> list[str]:
         said.append(f"Sequence classifier {wording.percent(vote.classifier_probability)}.")
     if vote.tie:
         said.append("Votes tied, the mean decided.")
+    elif against := wording.against_the_mean(vote.verdict, vote.mean_probability):
+        said.append(against)
     return [*said, *lines]

@@ -1,9 +1,9 @@
 """Source slices as gray pictures with square pixels, large enough to draw on.
 
-Pixels and window come from `inference.volume`, so a reader sees what the networks saw.
+Pixels and window come from `inference.volume`, of the whole series, so a reader sees what the networks saw.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +46,30 @@ class SlicePicture:
 def load_slice_pictures(
     series: SeriesUsed, wanted: Iterable[ImageReference], headers: Mapping[str, Dataset], files: Mapping[str, Path]
 ) -> dict[ImageReference, SlicePicture]:
-    """The wanted images of one series. What cannot be read or decoded is left out and logged: the SR matters more."""
-    slices = [head for image in wanted if (head := _slice_head(image, headers, files)) is not None]
-    if not slices:
+    """The wanted images of one series. What is damaged is left out and logged: the SR matters more.
+
+    Raises OSError when a file cannot be read; a retry may help.
+    """
+    wanted = set(wanted)
+    slices = _slice_heads(series.images, headers, files) if wanted else []
+    if wanted.isdisjoint(head.image for head in slices):
         return {}
     try:
-        return _decoded(series, slices)  # together: one window for all, and a multi-frame file is read once
-    except (PixelError, OSError) as error:
-        if len(slices) > 1:  # one damaged slice must not take the others with it
-            alone = [load_slice_pictures(series, [head.image], headers, files) for head in slices]
-            return {image: picture for pictures in alone for image, picture in pictures.items()}
-        log.warning("slice_picture_unreadable", series_instance_uid=series.series_instance_uid, error=str(error))
-        return {}
+        return _decoded(series, slices, wanted)  # all slices, for the window is that of the series
+    except PixelError as error:
+        log.warning("slice_pictures_one_by_one", series_instance_uid=series.series_instance_uid, error=str(error))
+    pictures: dict[ImageReference, SlicePicture] = {}
+    for head in slices:  # one damaged slice must not take the others with it; each has a window of its own now
+        try:
+            pictures |= _decoded(series, [head], wanted)
+        except PixelError as error:
+            log.warning("slice_picture_unreadable", series_instance_uid=series.series_instance_uid, error=str(error))
+    return pictures
 
 
-def _decoded(series: SeriesUsed, slices: Sequence[SliceHead]) -> dict[ImageReference, SlicePicture]:
+def _decoded(
+    series: SeriesUsed, slices: Sequence[SliceHead], wanted: Collection[ImageReference]
+) -> dict[ImageReference, SlicePicture]:
     stack = EligibleSeries(
         series_instance_uid=series.series_instance_uid,
         study_instance_uid=series.study_instance_uid,
@@ -72,6 +81,7 @@ def _decoded(series: SeriesUsed, slices: Sequence[SliceHead]) -> dict[ImageRefer
     return {
         head.image: SlicePicture(*square_pixels(Image.fromarray(pixels), head.pixel_spacing_mm), head.orientation)
         for head, pixels in zip(slices, gray, strict=True)
+        if head.image in wanted
     }
 
 
@@ -94,14 +104,19 @@ def square_pixels(image: Image.Image, pixel_spacing_mm: tuple[float, float]) -> 
     return picture, (size[0] / image.width, size[1] / image.height)
 
 
-def _slice_head(image: ImageReference, headers: Mapping[str, Dataset], files: Mapping[str, Path]) -> SliceHead | None:
-    uid = image.sop_instance_uid
-    if uid not in headers or uid not in files:
-        log.warning("slice_picture_without_file", sop_instance_uid=uid)
-        return None
-    try:
-        candidates, _ = stack_images([parse_head(headers[uid], files[uid])])
-    except DAMAGED as error:
-        log.warning("slice_picture_unreadable_header", sop_instance_uid=uid, error=type(error).__name__)
-        return None
-    return next((c.slice for c in candidates if c.slice.image.frame_number == image.frame_number), None)
+def _slice_heads(
+    images: Sequence[ImageReference], headers: Mapping[str, Dataset], files: Mapping[str, Path]
+) -> list[SliceHead]:
+    """In the order of `images`; each header is parsed once, however many frames it has."""
+    found: dict[ImageReference, SliceHead] = {}
+    for uid in dict.fromkeys(image.sop_instance_uid for image in images):
+        if uid not in headers or uid not in files:
+            log.warning("slice_picture_without_file", sop_instance_uid=uid)
+            continue
+        try:
+            candidates, _ = stack_images([parse_head(headers[uid], files[uid])])
+        except DAMAGED as error:
+            log.warning("slice_picture_unreadable_header", sop_instance_uid=uid, error=type(error).__name__)
+            continue
+        found |= {candidate.slice.image: candidate.slice for candidate in candidates}
+    return [found[image] for image in images if image in found]

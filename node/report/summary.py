@@ -46,7 +46,7 @@ def key_slices(findings: Findings) -> dict[str, ImageReference]:
 
 
 def draw_summary(
-    findings: Findings, pictures: Mapping[ImageReference, SlicePicture], *, note: str, made_at: str
+    findings: Findings, pictures: Mapping[ImageReference, SlicePicture], *, note: str, made_at: str, warning: str = ""
 ) -> Image.Image:
     """RGB picture. `pictures` holds the key slices that could be read; `made_at` is a date and time for people."""
     bands = [_header(findings)]
@@ -55,6 +55,8 @@ def draw_summary(
     if findings.decision is not None:
         bands.append(_probability_bar(findings.decision.probability_malignant))
     bands.append(_facts(findings))
+    if warning:
+        bands.append(_paragraphs([(warning, drawing.WARNING)], _NORMAL))
     bands += _cards(findings, pictures)
     if findings.status is Status.NOT_ANALYSED and findings.series_left_out:
         bands.append(_left_out_list(findings))
@@ -114,7 +116,7 @@ def _phantom_banner() -> Image.Image:
 
 
 def _probability_bar(probability: float) -> Image.Image:
-    """A scale from benign (0 %) to malignant (100 %); the 50 % line is where the verdict changes."""
+    """A scale from benign (0 %) to malignant (100 %). The votes decide; the 50 % line does so only when they tie."""
     band, draw = _band(136)
     top, bottom, middle = 36, 72, MARGIN + INNER // 2
     draw.rectangle((MARGIN, top, middle, bottom), fill=_dimmed(drawing.BENIGN))
@@ -150,8 +152,8 @@ def _fact_lines(findings: Findings) -> list[str]:
         images = sum(len(series.images) for series in findings.series_used)
         sequences = wording.counted(len(findings.series_used), "sequence")
         return [f"{sequences}, {wording.counted(images, 'image')} analysed. {wording.NO_LESION_CAVEAT}"]
-    votes = wording.sentence(wording.votes_of_patient(findings))
-    return [votes, wording.tie(findings.decision)] if findings.decision.tie else [votes]
+    lines = [wording.sentence(wording.votes_of_patient(findings)), wording.how_decided(findings.decision)]
+    return [line for line in lines if line]
 
 
 def _paragraphs(lines: Sequence[tuple[str, drawing.Colour]], size: int) -> Image.Image:

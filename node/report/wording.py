@@ -1,6 +1,7 @@
 """Every sentence a reader meets, said once: the SR, the overlays and the summary picture use the same words."""
 
 from collections import Counter
+from math import dist
 
 from config import codes
 from inference.findings import (
@@ -14,6 +15,7 @@ from inference.findings import (
     SeriesLeftOut,
     Status,
     Verdict,
+    verdict_of,
 )
 from node.report.identifiers import model_name
 
@@ -25,6 +27,10 @@ PHANTOM = (
     "this patient."
 )
 NO_LESION_CAVEAT = "This does not exclude a lesion."
+ONE_PROBABILITY_PER_SEQUENCE = (
+    "The detector only finds lesions: its class has no weight in this model, so all images of a sequence have the same "
+    "probability of malignancy."
+)
 
 KIND = {
     SequenceKind.T1: "T1",
@@ -91,10 +97,12 @@ def _result(findings: Findings) -> str:
         seen = f"{counted(len(findings.series_used), 'sequence')}, {counted(images, 'image')}"
         return f"{who}: NO LESION DETECTED in {seen}. {NO_LESION_CAVEAT}"
     decision = findings.decision
-    return (
-        f"{who}: {headline(findings)}. Probability of malignancy {percent(decision.probability_malignant)}. "
-        f"{votes_of_patient(findings)}."
-    ) + (f" {tie(decision)}" if decision.tie else "")
+    parts = [
+        f"{who}: {headline(findings)}. Probability of malignancy {percent(decision.probability_malignant)}.",
+        f"{votes_of_patient(findings)}.",
+        how_decided(decision),
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def not_analysed(findings: Findings) -> str:
@@ -107,8 +115,18 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
-def tie(decision: Decision) -> str:
-    return f"The votes were tied; the mean probability decided for {decision.verdict.value}."
+def how_decided(decision: Decision) -> str:
+    """What a reader could stumble over: a tie, or a verdict against the probability beside it; empty otherwise."""
+    if decision.tie:
+        return f"The votes were tied; the mean probability decided for {decision.verdict.value}."
+    return against_the_mean(decision.verdict, decision.probability_malignant)
+
+
+def against_the_mean(verdict: Verdict, mean_probability: float | None) -> str:
+    """Empty when the mean says what the votes say."""
+    if mean_probability is None or verdict_of(mean_probability) is verdict:
+        return ""
+    return f"The majority of the votes decided for {verdict.value}, against the mean probability."
 
 
 def votes_of_patient(findings: Findings) -> str:
@@ -138,9 +156,30 @@ def sequence_result(vote: SequenceVote) -> str:
         parts.append(f"Mean probability of malignancy {percent(vote.mean_probability)}.")
     if vote.classifier_probability is not None:
         parts.append(f"Sequence classifier {percent(vote.classifier_probability)}.")
-    if vote.tie:
-        parts.append("The votes were tied; the mean probability decided.")
-    return " ".join(parts)
+    parts.append(
+        "The votes were tied; the mean probability decided."
+        if vote.tie
+        else against_the_mean(vote.verdict, vote.mean_probability)
+    )
+    return " ".join(part for part in parts if part)
+
+
+def clip(vote: SequenceVote) -> str:
+    """What the sequence classifier was given; empty when it was given nothing."""
+    if vote.crop is None or not vote.clip_images:
+        return ""
+    box = vote.crop
+    return (
+        f"The sequence classifier read columns {box.x0:g} to {box.x1:g} and rows {box.y0:g} to {box.y1:g}"
+        f"{_size_mm(vote)} of {counted(len(vote.clip_images), 'image')}."
+    )
+
+
+def _size_mm(vote: SequenceVote) -> str:
+    if len(vote.crop_corners_mm) != 4:  # findings of an earlier release
+        return ""
+    top_left, top_right, bottom_right, _ = vote.crop_corners_mm
+    return f" ({dist(top_left, top_right):.1f} x {dist(top_right, bottom_right):.1f} mm)"
 
 
 def age_term(findings: Findings) -> str:
@@ -151,7 +190,16 @@ def age_term(findings: Findings) -> str:
 
 
 def lesion_label(lesion: Lesion) -> str:
-    return f"{lesion.verdict.value.upper()}  score {lesion.score:.2f}"
+    detector = lesion.detector_verdict
+    score = "score" if detector in (None, lesion.verdict) else f"detector class {detector}"
+    return f"{lesion.verdict.value.upper()}  {score} {lesion.score:.2f}"
+
+
+def several_patients(count: int) -> str:
+    return (
+        f"This case holds images under {count} patient identities; a person released it as one patient. "
+        "The report carries the identity of the study that it stands in."
+    )
 
 
 def left_out(series: SeriesLeftOut) -> str:

@@ -48,6 +48,16 @@ def test_other_weights_are_another_bundle(bundle: Path) -> None:
     assert after != before
 
 
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "LICENSE"])
+def test_another_word_in_any_of_its_files_is_another_bundle(bundle: Path, name: str) -> None:
+    before = bundle_identity(bundle).sha256
+    (bundle / name).write_text("another word")
+
+    after = write_bundle(bundle, METADATA).sha256
+
+    assert after != before
+
+
 def test_making_the_same_bundle_again_gives_the_same_identity(bundle: Path) -> None:
     before = bundle_identity(bundle)
 

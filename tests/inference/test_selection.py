@@ -330,6 +330,43 @@ def test_two_stations_of_a_whole_spine_are_not_shuffled_together(tmp_path: Path)
     assert len(series.slices) == 8
 
 
+def test_rounding_of_the_place_in_the_plane_tears_no_stack(tmp_path: Path) -> None:
+    """At -125.0 mm a jitter of 1e-4 mm changes what the place is rounded to."""
+
+    def shaken(k: int) -> Mapping[str, Any]:
+        x, _, z = repeated_at(k)
+        place = [x, -125.0 + (1e-4 if k % 2 else -1e-4), z]
+        return {"ImagePositionPatient": place, "TemporalPositionIdentifier": 1 + k // 8}
+
+    (series,) = select(stack(tmp_path, 16, change=shaken)).eligible
+
+    assert {image.image.sop_instance_uid for image in series.slices} == {f"1.2.826.0.1.{k + 1}" for k in range(8)}
+
+
+def test_a_stack_that_drifts_in_its_plane_stays_one_station(tmp_path: Path) -> None:
+    def drifting(k: int) -> Mapping[str, Any]:
+        x, y, z = repeated_at(k)
+        place = [x, y + 2.0 * (k % 8), z - (300.0 if k >= 8 else 0.0)]
+        return {"ImagePositionPatient": place}
+
+    (series,) = select(stack(tmp_path, 16, change=drifting)).eligible
+
+    assert len(series.slices) == 8
+    assert len({image.position_mm[2] for image in series.slices}) == 1
+
+
+def test_of_two_echoes_that_both_fit_the_earlier_one_is_read(tmp_path: Path) -> None:
+    paths = stack(
+        tmp_path,
+        16,
+        change=lambda k: {"ImagePositionPatient": repeated_at(k), "EchoTime": 110.0 if k < 8 else 80.0},
+    )
+
+    (series,) = select(paths).eligible
+
+    assert "TE 80 ms" in series.kind_evidence
+
+
 def test_repeats_that_nothing_tells_apart_are_left_out(tmp_path: Path) -> None:
     paths = stack(tmp_path, 16, change=lambda k: {"ImagePositionPatient": repeated_at(k)})
 

@@ -88,6 +88,30 @@ def test_names_that_only_look_like_fat_suppression_do_not_count(name: str) -> No
     assert weigh(acquisition(3500, 90), name).kind is T2
 
 
+def test_fat_suppression_that_only_the_name_states_is_told_as_such() -> None:
+    assert "fat suppressed by name" in weigh(acquisition(3500, 90), "t2_tse_fs_sag").evidence
+    assert "by name" not in weigh(acquisition(3500, 90, scan_options=("FS",)), "T2 FS").evidence
+
+
+@pytest.mark.parametrize("name", ["T2 TSE non-FS", "SAG T2 NO FAT SAT", "T2 w/o FS", "T2 without fatsat", "T2_NON_FS"])
+def test_a_name_that_denies_fat_suppression_is_understood(name: str) -> None:
+    assert weigh(acquisition(3500, 90), name).kind is T2
+
+
+@pytest.mark.parametrize("name", ["CASINO FS", "T2 NO MOTION FS"])
+def test_a_denial_of_something_else_takes_no_fat_suppression_away(name: str) -> None:
+    assert weigh(acquisition(3500, 90), name).kind is T2FS
+
+
+@pytest.mark.parametrize("name", ["T1 SAG w/o FS", "T1 SAG FS", "T1 FAT SAT"])
+def test_a_name_never_takes_away_a_t1_that_the_tags_show(name: str) -> None:
+    assert weigh(acquisition(450, 12), name).kind is T1
+
+
+def test_a_t1_whose_name_alone_states_fat_suppression_says_so() -> None:
+    assert "fat suppression by name only" in weigh(acquisition(450, 12), "T1 SAG FS").evidence
+
+
 def test_an_inversion_recovery_without_its_time_needs_the_name_of_stir() -> None:
     silent = acquisition(4000, 60, scanning_sequence=("IR",))
 

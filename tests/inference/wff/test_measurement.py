@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from inference.datasets import LabelledPatient, open_data_set
+from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
 from inference.evaluation.metrics import Confusion, Rate
-from inference.findings import Box, Verdict
+from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.measurement import (
     DetectedPatient,
     PatientResult,
@@ -79,6 +80,23 @@ def test_results_name_hits_false_boxes_and_missing_detections(data_set: Path, mi
     assert (hit.hit, hit.false_boxes) == (True, 1)
     assert hit.said is not None
     assert (silent.hit, silent.said, silent.score) == (False, None, 0.0)
+
+
+@pytest.mark.parametrize(("height", "hit"), [(3.0, True), (2.9, False)])
+def test_a_planted_lesion_counts_as_hit_from_an_overlap_of_exactly_three_tenths(
+    tmp_path: Path, micro_model: WffModel, height: float, hit: bool
+) -> None:
+    images = np.random.default_rng(0).integers(0, 255, size=(1, 96, 96), dtype=np.uint8)
+    writer = DataSetWriter(tmp_path / "data")
+    series = writer.add_series("P", 0, SequenceKind.T1, images, [[Box(x0=30, y0=40, x1=40, y1=50)]])
+    patient = LabelledPatient(patient_id="P", age_years=50.0, verdict=Verdict.BENIGN, series=(series,))
+    writer.close([patient])
+    found = DetectedBox(Box(x0=30, y0=40, x1=40, y1=40 + height), Verdict.BENIGN, 0.9)
+    (opened,) = open_data_set(tmp_path / "data")
+
+    (result,) = read_all(micro_model, [DetectedPatient(opened, (((found,),),))], micro_model.config.fusion)
+
+    assert (result.hit, result.false_boxes) == (hit, 0 if hit else 1)
 
 
 def test_weights_lean_on_the_term_that_is_right(data_set: Path, micro_model: WffModel) -> None:

@@ -6,19 +6,23 @@ import pytest
 from pydicom import dcmread
 
 from inference.case import Case
-from inference.findings import BundleIdentity, Findings, Reason, Status, Verdict
+from inference.findings import Box, BundleIdentity, Findings, Reason, Status, Verdict, verdict_of
 from inference.phantom import PhantomConfig, PhantomPatient, generate_patient
 from inference.phantom.dicom import write_study
 from inference.selection import read_head, select_series
 from inference.volume import load_volume, window_to_uint8
 from inference.wff.config import FusionConfig
-from inference.wff.model import WffModel
+from inference.wff.detector import BENIGN, MALIGNANT, Detections
+from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.phantom_data import windowed
 from inference.wff.pipeline import WffPipeline
+from inference.wff.reading import DetectedBox
 
 IDENTITY = BundleIdentity(
     pipeline="wff", name="micro", version="0", sha256="0", trained_on="-", validated_on="-", phantom_trained=True
 )
+MARK = Box(x0=20, y0=8, x1=31, y1=24)
+MARKED = (1, 2, 4)  # the slice that a detector in a test marks, of T1, T2 and T2FS
 EVERYTHING_VOTES = FusionConfig(tau=0.06)  # untrained nets give low scores
 
 
@@ -58,6 +62,60 @@ def test_lesions_lie_inside_the_original_image_and_on_images_that_voted(findings
     assert {lesion.image for lesion in findings.lesions} == voted
     images = sum(len(used.images) for used in findings.series_used)
     assert findings.detail == f"Lesions were detected on {len(voted)} of {images} images, in 3 of 3 series."
+
+
+@pytest.fixture
+def told(
+    micro_model: WffModel, patient: PhantomPatient, files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> Findings:
+    """A detector that marks one slice of each series, with the class against which the age decides."""
+    model = micro_model.with_fusion(FusionConfig(tau=0.5, lambda_detector=0.0, lambda_sequence=0.0, lambda_age=1.0))
+    by_age = verdict_of(model.age_table.probability(patient.age_years) or 0.0)
+    against = Verdict.BENIGN if by_age is Verdict.MALIGNANT else Verdict.MALIGNANT
+    marks = iter(MARKED)
+
+    def detect(images: np.ndarray, times: object = None) -> tuple[SliceBoxes, ...]:
+        marked = next(marks)
+        return tuple((DetectedBox(MARK, against, 0.9),) if k == marked else () for k in range(len(images)))
+
+    monkeypatch.setattr(model, "detect", detect)
+    return WffPipeline(model, IDENTITY).run(Case(case_id="c", files=files))
+
+
+def test_boxes_votes_and_clips_name_the_slice_that_they_were_found_on(told: Findings) -> None:
+    marked = [used.images[k] for used, k in zip(told.series_used, MARKED, strict=True)]
+
+    assert [lesion.image for lesion in told.lesions] == marked
+    assert [vote.image for sequence in told.sequences for vote in sequence.votes] == marked
+    assert [sequence.clip_images for sequence in told.sequences] == [(image,) for image in marked]
+
+
+def test_a_lesion_has_the_class_of_its_image_and_tells_the_detectors_own(told: Findings) -> None:
+    assert told.decision is not None
+    by_age = verdict_of(told.age_probability or 0.0)
+    against = Verdict.BENIGN if by_age is Verdict.MALIGNANT else Verdict.MALIGNANT
+
+    assert {lesion.verdict for lesion in told.lesions} == {by_age, told.decision.verdict}
+    assert {lesion.detector_verdict for lesion in told.lesions} == {against}
+    assert told.decision.vote_fraction_malignant == float(by_age is Verdict.MALIGNANT)
+
+
+def test_boxes_are_told_in_millimetres_of_the_patient_too(told: Findings, files: tuple[Path, ...]) -> None:
+    """The middle of a box lies where the image says that pixel lies (PS3.3 C.7.6.2.1.1)."""
+    headers = {str(header.SOPInstanceUID): header for header in map(dcmread, files)}
+    for lesion, sequence in zip(told.lesions, told.sequences, strict=True):
+        image = headers[lesion.image.sop_instance_uid]
+        assert sequence.crop is not None
+        for box, corners in ((lesion.box, lesion.corners_mm), (sequence.crop, sequence.crop_corners_mm)):
+            column, row = (box.x0 + box.x1) / 2 - 0.5, (box.y0 + box.y1) / 2 - 0.5
+            along_row, along_column = np.array(image.ImageOrientationPatient, dtype=float).reshape(2, 3)
+            between_rows, between_columns = map(float, image.PixelSpacing)
+            middle = np.array(image.ImagePositionPatient, dtype=float)
+            middle += along_row * between_columns * column + along_column * between_rows * row
+            assert np.mean(corners, axis=0) == pytest.approx(middle)
+            across, down = np.subtract(corners[1], corners[0]), np.subtract(corners[2], corners[1])
+            assert across == pytest.approx(along_row * between_columns * (box.x1 - box.x0))
+            assert down == pytest.approx(along_column * between_rows * (box.y1 - box.y0))
 
 
 def test_a_vote_is_the_weighted_fusion_of_its_terms(findings: Findings) -> None:
@@ -159,6 +217,20 @@ def test_training_sees_the_same_grey_values_as_the_clinic(patient: PhantomPatien
     for one, phantom in zip(eligible, patient.series, strict=True):
         assert one.kind is phantom.kind
         assert np.array_equal(window_to_uint8(load_volume(one)), windowed(phantom))
+
+
+def test_the_classes_of_the_detector_keep_their_meaning(micro_model: WffModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    model = micro_model.with_fusion(EVERYTHING_VOTES)
+    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0], [60.0, 60.0, 90.0, 90.0]])
+    found = Detections(boxes, torch.tensor([MALIGNANT, BENIGN]), torch.tensor([0.9, 0.8]))
+    monkeypatch.setattr(model.nets[0], "detect", lambda batch: [found] * len(batch))
+
+    ((first, second),) = model.detect(np.zeros((1, 64, 64), dtype=np.uint8))
+
+    assert (first.verdict, first.score) == (Verdict.MALIGNANT, pytest.approx(0.9))
+    assert (second.verdict, second.score) == (Verdict.BENIGN, pytest.approx(0.8))
 
 
 def test_a_model_that_runs_out_of_memory_goes_on_with_smaller_batches(

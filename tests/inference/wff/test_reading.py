@@ -50,6 +50,13 @@ def test_one_lesion_seen_as_benign_and_malignant_is_reported_once_with_the_bette
     assert lesions_of(twice, 0.3) == (twice[1], twice[2])
 
 
+@pytest.mark.parametrize(("height", "seen"), [(5.0, 1), (4.9, 2)])
+def test_boxes_that_overlap_by_half_are_one_lesion(height: float, seen: int) -> None:
+    boxes = [malignant(0.7, SMALL), benign(0.4, Box(x0=0, y0=0, x1=10, y1=height))]
+
+    assert len(lesions_of(boxes, 0.3)) == seen
+
+
 def test_overlap_is_intersection_over_union() -> None:
     assert overlap(SMALL, Box(x0=5, y0=0, x1=15, y1=10)) == pytest.approx(1 / 3)
     assert overlap(SMALL, LARGE) == 0.0
@@ -78,6 +85,14 @@ def test_a_sequence_without_detection_abstains_and_the_others_decide() -> None:
     assert patient.vote is not None
     assert (patient.vote.verdict, patient.vote.tie) == (Verdict.MALIGNANT, False)
     assert patient.vote_fraction_malignant == 1.0
+
+
+def test_the_vote_fraction_is_the_share_of_malignant_slices() -> None:
+    by_detector = FusionConfig(tau=0.3, lambda_detector=1.0, lambda_sequence=0.0, lambda_age=0.0)
+
+    patient = read_patient([read_sequence([[malignant(0.9)], [benign(0.9)], [benign(0.8)]], None, None, by_detector)])
+
+    assert patient.vote_fraction_malignant == pytest.approx(1 / 3)
 
 
 def test_a_patient_without_any_detection_has_no_decision() -> None:

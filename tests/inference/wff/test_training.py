@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inference.datasets import open_data_set
-from inference.findings import Verdict
+from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
+from inference.findings import Box, SequenceKind, Verdict
+from inference.wff.augmentation import AugmentationConfig
 from inference.wff.config import micro_config
 from inference.wff.detector import MALIGNANT
 from inference.wff.training import Losses, TrainingFailed, TrainingPlan, learning_rate_at, train
@@ -158,6 +159,51 @@ def test_drawn_clips_are_balanced_and_of_the_size_of_the_net(data_set: Path) -> 
 
     assert {tuple(clip.shape) for clip, _ in drawn} == {(config.clip_slices, config.clip_size, config.clip_size)}
     assert 15 < sum(label for _, label in drawn) < 45
+
+
+def test_a_drawn_clip_carries_the_class_of_its_patient(tmp_path: Path) -> None:
+    """The lesions of the malignant patient are bright above, those of the benign one bright on the left."""
+    writer, patients = DataSetWriter(tmp_path / "data"), []
+    box = Box(x0=30, y0=40, x1=54, y1=64)
+    for verdict, bright in (
+        (Verdict.MALIGNANT, np.s_[:, 20:52, 10:74]),
+        (Verdict.BENIGN, np.s_[:, 20:84, 10:42]),
+    ):
+        images = np.full((6, 96, 96), 40, dtype=np.uint8)
+        images[bright] = 200
+        series = writer.add_series(verdict.value, 0, SequenceKind.T1, images, [[box]] * 6)
+        patients.append(LabelledPatient(patient_id=verdict.value, age_years=50.0, verdict=verdict, series=(series,)))
+    writer.close(patients)
+    task = SequenceTask(config=micro_config().sequence, data=tmp_path / "data")
+    source = ClipSource(task, open_data_set(task.data))
+    rng = np.random.default_rng(0)
+
+    drawn = [source.draw(rng) for _ in range(20)]
+
+    assert {label for _, label in drawn} == {0, 1}
+    for clip, label in drawn:
+        middle = clip.shape[-1] // 2
+        above, left = (
+            clip[:, :middle].mean() - clip[:, middle:].mean(),
+            clip[..., :middle].mean() - clip[..., middle:].mean(),
+        )
+        assert (above > left) == (label == 1)
+
+
+def test_boxes_of_an_image_that_is_not_square_are_scaled_along_their_own_axes(tmp_path: Path) -> None:
+    """96 columns become 128, 10 rows become 13: 4/3 along x and 1.3 along y."""
+    writer, patients = DataSetWriter(tmp_path / "data"), []
+    for verdict in Verdict:
+        images = np.full((1, 10, 96), 90, dtype=np.uint8)
+        series = writer.add_series(verdict.value, 0, SequenceKind.T1, images, [[Box(x0=30, y0=2, x1=90, y1=10)]])
+        patients.append(LabelledPatient(patient_id=verdict.value, age_years=50.0, verdict=verdict, series=(series,)))
+    writer.close(patients)
+    still = AugmentationConfig(paste_probability=0.0, scale=(1.0, 1.0), shift=0.0)
+    task = DetectorTask(config=micro_config().detector, data=tmp_path / "data", lesion_share=1.0, augmentation=still)
+
+    _, target = SliceSource(task, open_data_set(task.data)).draw(np.random.default_rng(0))
+
+    assert target.boxes[0].tolist() == pytest.approx([40.0, 2.6, 120.0, 13.0], abs=0.05)
 
 
 def test_training_slices_are_labelled_ones_in_order() -> None:

@@ -234,7 +234,8 @@ def _lesions(study: Study, verdict: Verdict) -> list[Lesion]:
             image=study.series[s].images[i],
             series_instance_uid=study.series[s].series_instance_uid,
             box=box,
-            verdict=said,
+            verdict=verdict,
+            detector_verdict=said,
             score=0.91 - 0.1 * number,
             probability_malignant=_probability(verdict),
         )
@@ -254,6 +255,8 @@ def _vote(series: SeriesUsed, verdict: Verdict) -> SequenceVote:
         votes=votes,
         classifier_probability=0.7,
         crop=Box(x0=10, y0=9, x1=22, y1=21),
+        crop_corners_mm=((0.0, 10.0, -9.0), (0.0, 22.0, -9.0), (0.0, 22.0, -21.0), (0.0, 10.0, -21.0)),
+        clip_images=series.images[:3],
         mean_probability=_probability(verdict),
         verdict=verdict,
         tie=False,

@@ -176,20 +176,48 @@ def test_an_image_with_an_invalid_uid_can_still_be_referred_to(tmp_path: Path) -
     assert [made.kind for made in objects] == ["sr", "overlay", "overlay", "overlay", "summary"]
 
 
-def test_one_damaged_slice_takes_no_other_picture_with_it(studies: dict[str, Study]) -> None:
+def without_pixels(study: Study, folder: Path, *uids: str) -> dict[str, Path]:
+    """The files of the study, these ones cut short."""
+    cut = {}
+    for uid in uids:
+        cut[uid] = folder / f"{uid}.dcm"
+        cut[uid].write_bytes(study.files[uid].read_bytes()[:-4000])
+    return study.files | cut
+
+
+def test_one_damaged_slice_takes_no_other_picture_with_it(studies: dict[str, Study], tmp_path: Path) -> None:
     study = studies["classic"]
     findings = findings_of(study, "malignant")
-    damaged = study.files | {findings.lesions[0].image.sop_instance_uid: Path("/nowhere/at/all.dcm")}
+    damaged = without_pixels(study, tmp_path, findings.lesions[0].image.sop_instance_uid)
 
     objects = build_report(findings, study.images, context_of(study, files=damaged))
 
     assert [made.dataset.InstanceNumber for made in objects if made.kind == "overlay"] == [2, 3]
 
 
-def test_pictures_that_cannot_be_read_do_not_stop_the_structured_report(studies: dict[str, Study]) -> None:
+def test_pictures_that_cannot_be_decoded_do_not_stop_the_structured_report(
+    studies: dict[str, Study], tmp_path: Path
+) -> None:
+    study = studies["classic"]
+    damaged = without_pixels(study, tmp_path, *study.files)
+
+    objects = build_report(findings_of(study, "malignant"), study.images, context_of(study, files=damaged))
+
+    assert [made.kind for made in objects] == ["sr", "summary"]
+
+
+def test_a_disk_that_cannot_be_read_is_no_damaged_slice(studies: dict[str, Study]) -> None:
+    """A retry may show the picture: it is not left out for good."""
     study = studies["classic"]
     gone = dict.fromkeys(study.files, Path("/nowhere/at/all.dcm"))
 
-    objects = build_report(findings_of(study, "malignant"), study.images, context_of(study, files=gone))
+    with pytest.raises(FileNotFoundError):
+        build_report(findings_of(study, "malignant"), study.images, context_of(study, files=gone))
 
-    assert [made.kind for made in objects] == ["sr", "summary"]
+
+def test_the_issuer_of_the_patient_id_is_copied(tmp_path: Path) -> None:
+    study = classic_study(tmp_path, IssuerOfPatientID="HOSPITAL-A")
+
+    objects = build_report(findings_of(study, "malignant"), study.images, context_of(study))
+
+    assert {str(reread(made.dataset).IssuerOfPatientID) for made in objects} == {"HOSPITAL-A"}

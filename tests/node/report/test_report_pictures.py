@@ -1,6 +1,7 @@
 """What stands in the pixels: the right slice, the right place, the right words, and nothing about the patient."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -8,16 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from inference.findings import Box, ImageReference, Lesion, Reason, SequenceKind, Verdict
-from node.report import ReportObject, build_report, drawing
+from inference.heads import read_head
+from inference.selection import EligibleSeries
+from inference.stacks import stack_images
+from inference.volume import load_volume, window_to_uint8
+from node.report import ReportObject, build_report, drawing, wording
 from node.report.overlay import draw_lesions
 from node.report.secondary_capture import patient_orientation
+from node.report.sequence_card import draw_cards, sequence_cards
 from node.report.slice_picture import SHORTER_SIDE_PX, SlicePicture, square_pixels
 from node.report.summary import WIDTH, key_slices
-from tests.node.report.report_sources import Study, classic_study, context_of, findings_of
+from tests.node.report.report_sources import COLUMNS, Study, classic_study, context_of, findings_of, slice_pixels
 
 BuiltReport = Callable[[str, str], list[ReportObject]]
 
@@ -98,13 +105,85 @@ def test_the_box_frames_the_finding(report: BuiltReport) -> None:
     assert rows.max() + 1 == round(21.25 * enlarged) + line - round(10 * enlarged)
 
 
-def test_benign_is_green_and_malignant_is_red(report: BuiltReport) -> None:
-    second = overlays(report("classic", "malignant"))[1].pixel_array  # one box of each class
+@pytest.mark.parametrize(
+    ("verdict", "colour", "other"),
+    [("benign", drawing.BENIGN, drawing.MALIGNANT), ("malignant", drawing.MALIGNANT, drawing.BENIGN)],
+)
+def test_benign_is_green_and_malignant_is_red_whatever_the_detectors_own_class(
+    report: BuiltReport, verdict: str, colour: drawing.Colour, other: drawing.Colour
+) -> None:
+    second = overlays(report("classic", verdict))[1].pixel_array  # one box of each detector class
 
-    for colour in (drawing.BENIGN, drawing.MALIGNANT):
-        assert len(rows_and_columns_of(second, colour)[0]) > 1000
-    first = overlays(report("classic", "malignant"))[0].pixel_array
-    assert len(rows_and_columns_of(first, drawing.BENIGN)[0]) == 0
+    assert len(rows_and_columns_of(second, colour)[0]) > 1000
+    assert len(rows_and_columns_of(second, other)[0]) == 0
+
+
+def test_each_box_and_its_label_have_the_colour_of_its_own_class() -> None:
+    picture = SlicePicture(Image.new("L", (768, 768)), (1.0, 1.0), (0, 1, 0, 0, 0, -1))
+    image = picture.image.convert("RGB")
+    boxes = [Box(x0=100, y0=100, x1=300, y1=200), Box(x0=100, y0=500, x1=300, y1=600)]
+
+    draw_lesions(
+        image,
+        [lesion(boxes[0], Verdict.BENIGN), lesion(boxes[1], Verdict.MALIGNANT)],
+        picture,
+        size=22,
+        line=3,
+    )
+
+    pixels = np.asarray(image)
+    for part, own, other in (
+        (pixels[:384], drawing.BENIGN, drawing.MALIGNANT),
+        (pixels[384:], drawing.MALIGNANT, drawing.BENIGN),
+    ):
+        assert len(rows_and_columns_of(part, own)[0]) > 1000
+        assert len(rows_and_columns_of(part, other)[0]) == 0
+
+
+def test_a_label_names_the_detectors_class_where_it_is_another() -> None:
+    found = lesion(Box(x0=0, y0=0, x1=1, y1=1), Verdict.MALIGNANT)
+
+    assert wording.lesion_label(replace(found, detector_verdict=Verdict.MALIGNANT)) == "MALIGNANT  score 0.50"
+    assert wording.lesion_label(replace(found, detector_verdict=None)) == "MALIGNANT  score 0.50"
+    said = wording.lesion_label(replace(found, detector_verdict=Verdict.BENIGN))
+    assert said == "MALIGNANT  detector class benign 0.50"
+
+
+def gray_of(overlay: Dataset, row: int, column: int) -> int:
+    """Gray value of the picture in the middle of a pixel of the source."""
+    enlarged = SHORTER_SIDE_PX / COLUMNS
+    return int(overlay.pixel_array[round((row + 0.5) * enlarged), round((column + 0.5) * enlarged), 0])
+
+
+def test_an_overlay_shows_the_window_of_the_series(report: BuiltReport) -> None:
+    """Centre 500, width 1000: 0.5 is black and 1000.5 white."""
+    first = overlays(report("classic", "malignant"))[0]
+    stored = slice_pixels(1)[60, 60]
+
+    assert gray_of(first, 60, 60) == pytest.approx(255 * (stored - 0.5) / 1000, abs=2)
+
+
+def test_an_overlay_has_the_gray_values_that_the_networks_saw(tmp_path: Path) -> None:
+    """Without a window the limits are those of the whole series, the slices without a finding included."""
+    study = classic_study(tmp_path, kinds=list(SequenceKind)[:2], WindowCenter=[100, 200], WindowWidth=[50, 60])
+    without_finding = study.files[study.references(0)[4].sop_instance_uid]
+    brighter = dcmread(without_finding)
+    brighter.PixelData = (slice_pixels(4) + 2000).astype(np.uint16).tobytes()
+    brighter.save_as(without_finding)
+    files = [study.files[image.sop_instance_uid] for image in study.references(0)]
+    images, _ = stack_images([read_head(file) for file in files])
+    series = EligibleSeries(
+        series_instance_uid="1.2",
+        study_instance_uid="1.3",
+        kind=SequenceKind.T1,
+        kind_evidence="",
+        slices=tuple(image.slice for image in images),
+    )
+
+    first = overlays(build_report(findings_of(study, "malignant"), study.images, context_of(study)))[0]
+
+    seen = window_to_uint8(load_volume(series))[1]
+    assert gray_of(first, 60, 60) == pytest.approx(int(seen[60, 60]), abs=2)
 
 
 def test_monochrome1_is_shown_inverted(tmp_path: Path) -> None:
@@ -200,13 +279,66 @@ def test_the_summary_refers_to_the_slices_it_shows(studies: dict[str, Study], re
 def test_the_key_slice_has_the_best_box_of_the_verdict_of_its_sequence(studies: dict[str, Study]) -> None:
     study = studies["classic"]
     findings = findings_of(study, "malignant")
-    louder = replace(findings.lesions[2], image=study.references(0)[4], score=0.99)  # of the other class
+    louder = replace(findings.lesions[0], image=study.references(0)[4], score=0.99, verdict=Verdict.BENIGN)
 
-    chosen = key_slices(replace(findings, lesions=(*findings.lesions, louder)))
+    chosen = key_slices(replace(findings, lesions=(louder, *findings.lesions)))
 
     series = [one.series_instance_uid for one in study.series]
     assert chosen[series[0]] == findings.lesions[0].image
     assert chosen[series[2]] == study.references(2)[2]  # no box: the middle slice
+
+
+def test_without_a_box_of_the_verdict_of_its_sequence_the_key_slice_has_the_best_box(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    findings = findings_of(study, "malignant")
+    first = findings.lesions[0]
+    others = [
+        replace(first, image=study.references(0)[i], score=score, verdict=Verdict.BENIGN)
+        for i, score in ((1, 0.4), (3, 0.6), (4, 0.5))
+    ]
+
+    chosen = key_slices(replace(findings, lesions=tuple(others)))
+
+    assert chosen[study.series[0].series_instance_uid] == study.references(0)[3]
+
+
+def test_the_strip_of_a_card_shows_the_vote_of_each_slice_in_its_place(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    findings = findings_of(study, "malignant")
+    images = study.references(0)
+    vote = findings.sequences[0]
+    votes = (
+        replace(vote.votes[0], image=images[4], verdict=Verdict.BENIGN),
+        replace(vote.votes[0], image=images[1], verdict=Verdict.MALIGNANT),
+    )
+    voted = replace(findings, sequences=(replace(vote, votes=votes),))
+    cards = sequence_cards(voted, {study.series[0].series_instance_uid: images[1]}, {})[:1]
+
+    (card,) = draw_cards(cards, 536)
+
+    pixels = np.asarray(card)
+    side = 500  # of the square above the strip, and the width of the strip
+    below = pixels[side + 60 :, 18 : 18 + side]
+    strip = below[np.nonzero((below[:, 0] == drawing.LINE).all(axis=-1))[0][2]]
+    cells = [tuple(int(part) for part in strip[round((number + 0.1) * side / 5)]) for number in range(5)]
+    assert cells == [drawing.LINE, drawing.MALIGNANT, drawing.LINE, drawing.LINE, drawing.BENIGN]
+    marked = np.nonzero((below[:60] == drawing.TEXT).all(axis=-1))[1]
+    assert len(marked) > 0
+    assert abs(marked.mean() - 1.5 * side / 5) < 3
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("malignant", "2 of 2 voting sequences and 6 of 6 voting images say malignant"),
+        ("benign", "2 of 2 voting sequences and 6 of 6 voting images say benign"),
+        ("tie", "1 of 2 voting sequences and 3 of 6 voting images say malignant"),
+    ],
+)
+def test_votes_are_counted_for_the_verdict_of_the_patient_without_those_who_abstain(
+    studies: dict[str, Study], verdict: str, said: str
+) -> None:
+    assert wording.votes_of_patient(findings_of(studies["classic"], verdict)) == said
 
 
 def test_the_summary_names_more_sequences_than_fit_in_one_row(tmp_path: Path, studies: dict[str, Study]) -> None:
@@ -239,6 +371,20 @@ def test_lines_are_never_wider_than_their_space() -> None:
 
     assert all(drawing.font(22).getlength(line) <= 200 for line in lines)
     assert "more" in " ".join(lines)
+
+
+def test_one_lossy_slice_among_those_shown_makes_the_summary_lossy(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    findings = findings_of(study, "malignant")
+    images = dict(study.images)
+    last = list(key_slices(findings).values())[-1].sop_instance_uid
+    images[last] = deepcopy(images[last])
+    images[last].LossyImageCompression, images[last].LossyImageCompressionRatio = "01", "7.5"
+
+    *_, summary = build_report(findings, images, context_of(study))
+
+    assert summary.dataset.LossyImageCompression == "01"
+    assert summary.dataset.LossyImageCompressionRatio == 7.5
 
 
 def test_lossy_compression_of_the_source_is_not_forgotten(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, MRImageStorage
 
 from config.settings import ReportSettings
-from inference.findings import Findings, Reason, SequenceKind, SeriesLeftOut
+from inference.findings import Findings, Reason, SequenceKind, SeriesLeftOut, Verdict
 from node.report import MANUFACTURER, ReportError, ReportObject, build_report
 from tests.node.report.report_sources import (
     BUNDLE,
@@ -98,6 +98,16 @@ def test_a_lesion_group_carries_class_probability_score_and_site(report: BuiltRe
     assert items(group, "Tracking Identifier")[0].TextValue == "SpineNode lesion 2"
 
 
+def test_the_class_of_a_lesion_is_that_of_its_image_and_the_detectors_own_is_named_as_such(
+    report: BuiltReport,
+) -> None:
+    group = items(document(report("classic", "malignant")), "Measurement Group")[2]
+
+    assert coded(items(group, "Assessment Category")[0]) == "Malignant"
+    assert number(items(group, "Probability of cancer")[0]) == 78.4
+    assert coded(items(group, "Detector class, before the fusion")[0]) == "Benign"
+
+
 def test_boxes_of_an_enhanced_image_name_their_frame(studies: dict[str, Study], report: BuiltReport) -> None:
     lesions = findings_of(studies["enhanced"], "malignant").lesions
 
@@ -172,6 +182,74 @@ def test_a_tie_is_said_in_code_and_words(report: BuiltReport) -> None:
 
     assert "Tie, decided by the mean probability" in [coded(item) for item in items(sr, "Outcome of the vote")]
     assert "The votes were tied; the mean probability decided for malignant." in texts(sr)
+
+
+@pytest.mark.parametrize(("probability", "explained"), [(0.46, True), (0.5, False), (0.54, False)])
+def test_a_verdict_against_the_mean_probability_is_explained(
+    studies: dict[str, Study], probability: float, explained: bool
+) -> None:
+    findings = findings_of(studies["classic"], "malignant")
+    assert findings.decision is not None
+    decision = replace(findings.decision, probability_malignant=probability)
+
+    sr = build_sr(studies["classic"], replace(findings, decision=decision))
+
+    sentence = "The majority of the votes decided for malignant, against the mean probability."
+    assert (sentence in items(sr, "Impression")[0].TextValue) is explained
+
+
+def test_a_sequence_that_votes_against_its_mean_probability_says_so(studies: dict[str, Study]) -> None:
+    findings = findings_of(studies["classic"], "malignant")
+    first, *others = findings.sequences
+
+    sr = build_sr(studies["classic"], replace(findings, sequences=(replace(first, mean_probability=0.41), *others)))
+
+    said = [texts(result) for result in items(sr, "Result of one sequence")]
+    assert ["against the mean probability" in text for text in said] == [True, False, False]
+
+
+@pytest.mark.parametrize(("weight", "told"), [(0.0, True), (0.45, False)])
+def test_a_model_that_gives_the_detector_no_weight_says_that_images_of_a_sequence_share_one_probability(
+    studies: dict[str, Study], weight: float, told: bool
+) -> None:
+    findings = replace(findings_of(studies["classic"], "malignant"), parameters={"lambda_detector": weight})
+
+    sr = build_sr(studies["classic"], findings)
+
+    assert ("all images of a sequence have the same probability" in texts(sr)) is told
+
+
+def test_the_region_and_the_images_of_the_sequence_classifier_are_named(
+    studies: dict[str, Study], report: BuiltReport
+) -> None:
+    clip = findings_of(studies["classic"], "malignant").sequences[0].clip_images
+
+    first, _, third = items(document(report("classic", "malignant")), "Result of one sequence")
+
+    said = "The sequence classifier read columns 10 to 22 and rows 9 to 21 (12.0 x 12.0 mm) of 3 images."
+    assert said in texts(first)
+    named = [item.UID for item in items(first, "Image read by the sequence classifier")]
+    assert named == [image.sop_instance_uid for image in clip]
+    assert "sequence classifier read" not in texts(third)
+
+
+def test_a_released_case_of_two_patient_ids_says_so_in_its_study(tmp_path: Path) -> None:
+    one = classic_study(_folder(tmp_path, "a"), study=f"{ROOT}.4", kinds=KINDS[:2])
+    other = classic_study(_folder(tmp_path, "b"), study=f"{ROOT}.5", kinds=KINDS[:1], PatientID="P-0002")
+    both = _together(one, other)
+
+    objects = build_report(findings_of(both, "malignant"), both.images, context_of(both, released=True))
+
+    sr = document(objects)
+    assert {(made.dataset.PatientID, made.dataset.StudyInstanceUID) for made in objects} == {("P-0001", f"{ROOT}.4")}
+    assert "images under 2 patient identities" in texts(sr)
+    assert "P-0002" not in sr.to_json()
+
+
+def test_a_released_case_of_one_patient_id_says_nothing_about_it(studies: dict[str, Study]) -> None:
+    sr = build_sr(studies["classic"], findings_of(studies["classic"], "malignant"), released=True)
+
+    assert "patient identities" not in texts(sr)
 
 
 def test_series_used_and_left_out_are_named_with_reasons(report: BuiltReport) -> None:
@@ -284,6 +362,17 @@ def test_the_same_finding_keeps_its_tracking_uid_in_a_later_revision(studies: di
     uids = [[item.UID for item in items(sr, "Tracking Unique Identifier")] for sr in (first, second)]
     assert uids[0] == uids[1]
     assert len(set(uids[0])) == 4
+
+
+def test_a_finding_keeps_its_tracking_uid_when_the_fusion_decides_otherwise(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    findings = findings_of(study, "benign")
+    turned = tuple(replace(lesion, verdict=Verdict.MALIGNANT) for lesion in findings.lesions)
+
+    first, second = (build_sr(study, one) for one in (findings, replace(findings, lesions=turned)))
+
+    uids = [[item.UID for item in items(sr, "Tracking Unique Identifier")] for sr in (first, second)]
+    assert uids[0] == uids[1]
 
 
 def test_a_case_of_two_studies_is_reported_into_the_one_with_most_eligible_series(tmp_path: Path) -> None:
