@@ -1,93 +1,240 @@
-"""Where a received object goes: checked, written durably, recorded. Knows no network library."""
+"""Where a received object goes: streamed to a file, checked, made durable, recorded. Knows no network library.
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+Memory per object is constant: the first bytes are kept to find the head in them, the rest passes through.
+"""
+
+import mmap
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
-from node.errors import CannotUnderstand, DataSetMismatch, OutOfResources
-from node.instance_head import ReceivedHead, is_valid_uid, read_received_head
+import structlog
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from config.settings import ReceiverSettings
+from node.errors import CannotUnderstand, DataSetMismatch, InputRejected, NodeError, OutOfResources
+from node.head_scan import NeedsMore, Undecided, scan_head
+from node.instance_head import EMPTY, HeadRules, ReceivedHead, is_valid_uid, read_received_head
 from node.part10 import file_prefix
+from storage.errors import StorageError
 from storage.files import FileStore, name_for
-from storage.instances import InstanceRecorder, NewInstance, Outcome
+from storage.new_instance import NewInstance, Outcome, Recorder
+from storage.new_quarantined import NewQuarantined
+
+log = structlog.get_logger(__name__)
 
 AREA: Final = "instances"
+QUARANTINE_AREA: Final = "quarantine"
+
+# The needed elements of most images end within this; of the others the file is looked into.
+_HEAD_BYTES: Final = 1 << 16
+# A disk is asked for its free space once per object, and again each time so much of a large one has come.
+_BYTES_PER_LOOK_AT_THE_DISK: Final = 16 << 20
+
+_HEAD_FIELDS: Final = tuple(field.name for field in fields(ReceivedHead))
+
+Buffers = Sequence[bytes | bytearray | memoryview]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceivedObject:
-    """One C-STORE request: the UIDs of its command, and the data set's bytes as they came."""
+class AnnouncedObject:
+    """What a C-STORE request says before its data set comes. The UIDs are whatever the peer wrote."""
 
     sop_class_uid: str
     sop_instance_uid: str
-    transfer_syntax_uid: str
+    transfer_syntax_uid: str  # of the presentation context
     calling_ae_title: str
-    encoded: bytes
 
 
 class InstanceSink:
-    """Keeps received objects. Safe for many threads."""
+    """Keeps received objects. Safe for many threads, each with its own streams."""
 
     def __init__(
         self,
         files: FileStore,
-        recorder: InstanceRecorder,
+        recorder: Recorder,
         *,
         clock: Callable[[], datetime],
-        minimum_free_bytes: int,
+        settings: ReceiverSettings,
+        quarantined: Callable[[NewQuarantined], None] | None = None,
     ) -> None:
-        self._files = files
-        self._recorder = recorder
-        self._clock = clock
-        self._minimum_free_bytes = minimum_free_bytes
+        """`quarantined` records a refused object that was kept; without it none is kept."""
+        self.files = files
+        self.recorder = recorder
+        self.clock = clock
+        self.settings = settings
+        self.quarantined = quarantined if settings.quarantine_bytes else None
+        self.rules = HeadRules(maximum_nesting=settings.maximum_nesting, lenient_uids=settings.uids == "lenient")
 
-    def take(self, received: ReceivedObject) -> Outcome:
-        """Keep one object; when this returns its bytes are synced and its row is committed.
+    def open(self, announced: AnnouncedObject) -> "InstanceStream":
+        """Begin one object. Raises OutOfResources or StorageError when it cannot be kept now."""
+        self.check_space()
+        return InstanceStream(self, announced)
 
-        Raises CannotUnderstand or DataSetMismatch for a faulty object, OutOfResources or StorageError when it
-        cannot be kept now.
-        """
-        self._check_space(len(received.encoded))
-        head = read_received_head(received.encoded, received.transfer_syntax_uid)
-        _check_announced(received, head)
-        content_sha256 = sha256(received.encoded).hexdigest()
-        prefix = file_prefix(
-            sop_class_uid=head.sop_class_uid,
-            sop_instance_uid=head.sop_instance_uid,
-            transfer_syntax_uid=received.transfer_syntax_uid,
-            source_ae_title=received.calling_ae_title,
-        )
-        file = self._files.write(AREA, name_for(head.sop_instance_uid, content_sha256), (prefix, received.encoded))
-        return self._recorder.record(
-            NewInstance(
-                **asdict(head),
-                transfer_syntax_uid=received.transfer_syntax_uid,
-                content_sha256=content_sha256,
-                byte_count=len(received.encoded),
-                file=file,
-                calling_ae_title=received.calling_ae_title,
-                received_at=self._clock(),
-            )
-        )
+    def take(self, announced: AnnouncedObject, encoded: bytes) -> Outcome:
+        """Keep one object whose data set is at hand; as `InstanceStream.finish`."""
+        stream = self.open(announced)
+        try:
+            stream.write((encoded,))
+            return stream.finish()
+        finally:
+            stream.discard()
 
-    def _check_space(self, byte_count: int) -> None:
-        free = self._files.free_bytes()
-        if free - byte_count < self._minimum_free_bytes:
+    def check_space(self) -> None:
+        """Raise OutOfResources when the disk is nearly full."""
+        free, least = self.files.free_bytes(), self.settings.minimum_free_bytes
+        if free < least:
             raise OutOfResources(
-                f"{free} bytes free, {self._minimum_free_bytes} must stay free (receiver.minimum_free_bytes); "
+                f"{free} bytes free, {least} must stay free (receiver.minimum_free_bytes); "
                 "make room on the disk of the data folder"
             )
 
 
-def _check_announced(received: ReceivedObject, head: ReceivedHead) -> None:
-    for name, announced, found in (
-        ("SOP Class UID", received.sop_class_uid, head.sop_class_uid),
-        ("SOP Instance UID", received.sop_instance_uid, head.sop_instance_uid),
-    ):
-        if not is_valid_uid(announced):
-            raise CannotUnderstand(f"the command's {name} is not a UID (PS3.5 9.1); repair the sender")
-        if announced != found:
-            raise DataSetMismatch(
-                f"the command announces {name} {announced}, the data set holds {found}; repair the sender"
+class InstanceStream:
+    """One object on its way to the disk. Ends with `finish` or `discard`; belongs to one thread."""
+
+    def __init__(self, sink: InstanceSink, announced: AnnouncedObject) -> None:
+        self._sink = sink
+        self._announced = announced
+        self._prefix = _prefix(announced)
+        self._writer = sink.files.begin(AREA, announced.sop_instance_uid)
+        self._head = bytearray()
+        self._hash = sha256()
+        self._byte_count = 0
+        self._next_look = _BYTES_PER_LOOK_AT_THE_DISK
+        self._unwritten_prefix: tuple[bytes, ...] = (self._prefix,)
+
+    def write(self, buffers: Buffers) -> None:
+        """Append to the data set. Raises OutOfResources or StorageError when it cannot be kept."""
+        for buffer in buffers:
+            self._hash.update(buffer)
+            self._byte_count += len(buffer)
+            if len(self._head) < _HEAD_BYTES:
+                self._head += buffer[: _HEAD_BYTES - len(self._head)]
+        if self._byte_count > self._sink.settings.maximum_instance_bytes:
+            raise OutOfResources(
+                f"the data set is longer than {self._sink.settings.maximum_instance_bytes} bytes "
+                "(receiver.maximum_instance_bytes)"
             )
+        if self._byte_count > self._next_look:
+            self._next_look += _BYTES_PER_LOOK_AT_THE_DISK
+            self._sink.check_space()
+        self._writer.write((*self._unwritten_prefix, *buffers))
+        self._unwritten_prefix = ()
+
+    def finish(self) -> Outcome:
+        """Keep the object; when this returns its bytes are synced and its row is committed.
+
+        Raises CannotUnderstand or DataSetMismatch for a faulty object, OutOfResources or StorageError when it
+        cannot be kept now.
+        """
+        try:
+            head = self._read_head()
+            self._check_announced(head)
+        except InputRejected as error:
+            self._put_aside(error)
+            raise
+        announced = self._announced
+        content_sha256 = self._hash.hexdigest()
+        file = self._writer.commit(name_for(announced.sop_instance_uid, content_sha256))
+        return self._sink.recorder.record(
+            NewInstance(
+                **{name: getattr(head, name) for name in _HEAD_FIELDS},
+                transfer_syntax_uid=announced.transfer_syntax_uid,
+                content_sha256=content_sha256,
+                byte_count=self._byte_count,
+                file=file,
+                calling_ae_title=announced.calling_ae_title,
+                received_at=self._sink.clock(),
+            )
+        )
+
+    def discard(self) -> None:
+        """End without keeping anything; harmless after `finish`."""
+        self._writer.discard()
+
+    @property
+    def byte_count(self) -> int:
+        """Of the data set, as far as it came."""
+        return self._byte_count
+
+    def _read_head(self) -> ReceivedHead:
+        if not self._byte_count:
+            raise CannotUnderstand(EMPTY)
+        syntax, rules = self._announced.transfer_syntax_uid, self._sink.rules
+        try:
+            if syntax != DeflatedExplicitVRLittleEndian:
+                whole = len(self._head) == self._byte_count
+                try:
+                    return scan_head(self._head, syntax, whole=whole, rules=rules)
+                except NeedsMore:
+                    return self._scan_file()
+        except Undecided:
+            pass
+        with os.fdopen(os.dup(self._writer.descriptor), "rb") as file:
+            file.seek(len(self._prefix))
+            return read_received_head(file, syntax, rules)
+
+    def _scan_file(self) -> ReceivedHead:
+        syntax, rules = self._announced.transfer_syntax_uid, self._sink.rules
+        with (
+            mmap.mmap(self._writer.descriptor, 0, prot=mmap.PROT_READ) as written,
+            memoryview(written) as file,
+            file[len(self._prefix) :] as data_set,
+        ):
+            return scan_head(data_set, syntax, whole=True, rules=rules)
+
+    def _check_announced(self, head: ReceivedHead) -> None:
+        announced = self._announced
+        for name, said, found in (
+            ("SOP Class UID", announced.sop_class_uid, head.sop_class_uid),
+            ("SOP Instance UID", announced.sop_instance_uid, head.sop_instance_uid),
+        ):
+            if not is_valid_uid(said, lenient=self._sink.rules.lenient_uids):
+                raise CannotUnderstand(f"the command's {name} is not a UID (PS3.5 9.1); repair the sender")
+            if said != found:
+                raise DataSetMismatch(
+                    f"the command announces {name} {said}, the data set holds {found}; repair the sender"
+                )
+
+    def _put_aside(self, error: InputRejected) -> None:
+        """Keep a refused object for a person to look into, where the settings leave room for it."""
+        record, announced = self._sink.quarantined, self._announced
+        if record is None or not 0 < self._byte_count <= self._sink.settings.quarantine_bytes:
+            return
+        content_sha256 = self._hash.hexdigest()
+        try:
+            file = self._writer.commit(name_for(announced.sop_instance_uid, content_sha256), area=QUARANTINE_AREA)
+            record(
+                NewQuarantined(
+                    file=file,
+                    content_sha256=content_sha256,
+                    byte_count=self._byte_count,
+                    calling_ae_title=announced.calling_ae_title,
+                    sop_class_uid=_uid_or_nothing(announced.sop_class_uid),
+                    sop_instance_uid=_uid_or_nothing(announced.sop_instance_uid),
+                    transfer_syntax_uid=announced.transfer_syntax_uid,
+                    status=error.dimse_status,
+                    reason=str(error),
+                    received_at=self._sink.clock(),
+                )
+            )
+        except (StorageError, NodeError) as fault:  # the answer to the peer is the same without it
+            log.warning("refused_instance_not_quarantined", reason=str(fault), effect="the sender still has it")
+
+
+def _prefix(announced: AnnouncedObject) -> bytes:
+    """What goes before the data set; of what is no UID there is none in it."""
+    return file_prefix(
+        sop_class_uid=_uid_or_nothing(announced.sop_class_uid),
+        sop_instance_uid=_uid_or_nothing(announced.sop_instance_uid),
+        transfer_syntax_uid=announced.transfer_syntax_uid,
+        source_ae_title=announced.calling_ae_title,
+    )
+
+
+def _uid_or_nothing(announced: str) -> str:
+    return announced if is_valid_uid(announced, lenient=True) else ""

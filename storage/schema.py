@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.base import Base, one_of
@@ -64,6 +64,14 @@ class InstanceRow(Base):
         UniqueConstraint("sop_instance_uid", "content_sha256"),
         one_of("placement", Placement),
         Index("ix_instance_placement_id", "placement", "id"),
+        # of the contents of one UID one counts, whoever records them at the same moment
+        Index(
+            "uq_instance_one_that_counts",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("placement <> 'other_content'"),
+            postgresql_where=text("placement <> 'other_content'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -20,6 +20,7 @@ LogLevel = Annotated[
 def register(app: typer.Typer) -> None:
     app.command()(serve)
     app.command(hidden=True)(worker)
+    app.command(hidden=True)(receiver)
 
 
 def serve(context: typer.Context, log_level: LogLevel = "INFO") -> None:
@@ -46,11 +47,36 @@ def worker(
 
     With PostgreSQL and a shared data_dir, further ones may be started by hand on other machines.
     """
-    from node.worker_process import read_settings, run_worker
+    from node.child_process import read_settings
+    from node.worker_process import run_worker
 
     settings = read_settings(sys.stdin) if settings_from_stdin else settings_of(context)
     _full_logs(log_level)
     raise typer.Exit(run_worker(settings, parent=sys.stdin if settings_from_stdin else None))
+
+
+def receiver(
+    settings_from_stdin: Annotated[
+        bool, typer.Option("--settings-from-stdin", help="Read the settings from stdin.")
+    ] = False,
+    orders: Annotated[int, typer.Option(help="Descriptor of the socket that connections come over.")] = -1,
+    channel: Annotated[int, typer.Option(help="Descriptor of the socket to the database's process.")] = -1,
+    log_level: LogLevel = "INFO",
+) -> None:
+    """Run one receiver process. `serve` starts them by itself; it cannot run alone."""
+    from node.errors import NodeError
+
+    if not settings_from_stdin or orders < 0 or channel < 0:
+        raise NodeError("a receiver process is started by `spinenode serve`, with its sockets; it cannot run alone")
+    import socket
+
+    from node.child_process import read_settings
+    from node.receiving.receiver_process import run_receiver
+
+    settings = read_settings(sys.stdin)
+    _full_logs(log_level)
+    sockets = {"orders": socket.socket(fileno=orders), "channel": socket.socket(fileno=channel)}
+    raise typer.Exit(run_receiver(settings, **sockets))
 
 
 def _check_data_dir(storage: "StorageSettings") -> None:

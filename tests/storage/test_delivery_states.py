@@ -17,7 +17,7 @@ sent          -       sent    -         -         -
 committed     -       -       committed -         -
 not_committed -       -       pending   -         -
 postponed     -       pending -         -         -
-gave_up       -       dead    -         -         -
+gave_up       -       dead    dead      -         -
 destination_gone dead -       -         -         -
 asked_again   pending -       -         -         pending
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import StorageError, StorageFull
-from storage.files import FileStore, name_for
+from storage.files import FileStore, SyncOrder, name_for, sync_order_of
 
 CONTENT = b"the bytes of a data set"
 NAME = name_for("1.2.3", sha256(CONTENT).hexdigest())
@@ -25,27 +25,126 @@ def test_a_written_object_has_all_its_chunks_in_order(files: FileStore) -> None:
     assert files.path(relative).read_bytes() == b"prefix " + CONTENT
 
 
-def test_the_file_is_synced_then_renamed_then_its_folder_synced(
-    files: FileStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def steps_of_writing(files: FileStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What makes CONTENT durable, in its order; the shard's folder exists before."""
     steps: list[str] = []
-    real_fsync, real_rename = os.fsync, os.rename
+    real = {name: getattr(os, name) for name in ("fsync", "rename", "link")}
 
     def fsync(descriptor: int) -> None:
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        steps.append("sync folder" if path.is_dir() else f"sync file of {path.stat().st_size} bytes")
-        real_fsync(descriptor)
+        steps.append("sync folder" if path.is_dir() else f"sync file of {os.fstat(descriptor).st_size} bytes")
+        real["fsync"](descriptor)
 
     def rename(source: str, target: str) -> None:
         steps.append("rename")
-        real_rename(source, target)
+        real["rename"](source, target)
 
-    files.write("instances", NAME, [b"the area exists now"])
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "rename", rename)
+    def link(source: str, target: str) -> None:
+        real["link"](source, target)
+        steps.append("link")
+
+    for changed in (fsync, rename, link):
+        monkeypatch.setattr(os, changed.__name__, changed)
+    files.write("instances", NAME, [CONTENT])
+    return steps
+
+
+STRICT_STEPS = [f"sync file of {len(CONTENT)} bytes", "rename", "sync folder"]
+
+
+def test_the_file_is_synced_then_renamed_then_its_folder_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FileStore(tmp_path / "strict", order=SyncOrder.STRICT)
+    files.make_area("instances")
+
+    assert steps_of_writing(files, monkeypatch) == STRICT_STEPS
+
+
+def test_where_one_sync_is_enough_it_comes_after_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = FileStore(tmp_path / "one", order=SyncOrder.ONE_SYNC)
+    files.make_area("instances")
+
+    assert steps_of_writing(files, monkeypatch) == ["link", f"sync file of {len(CONTENT)} bytes"]
+
+
+def test_a_file_that_may_be_acknowledged_is_replaced_in_the_strict_order_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FileStore(tmp_path / "one", order=SyncOrder.ONE_SYNC)
     files.write("instances", NAME, [CONTENT])
 
-    assert steps == [f"sync file of {len(CONTENT)} bytes", "rename", "sync folder"]
+    assert steps_of_writing(files, monkeypatch) == STRICT_STEPS
+
+
+@pytest.mark.parametrize(
+    ("mounts", "order"),
+    [
+        ("36 35 {device} / / rw,relatime shared:1 - ext4 /dev/a rw", SyncOrder.ONE_SYNC),
+        ("36 35 {device} / / rw,relatime - xfs /dev/a rw", SyncOrder.ONE_SYNC),
+        ("36 35 {device} / / rw - btrfs /dev/a rw", SyncOrder.STRICT),
+        ("36 35 {device} / / rw - overlay overlay rw", SyncOrder.STRICT),
+        ("36 35 0:999 / / rw - ext4 /dev/a rw", SyncOrder.STRICT),
+        ("", SyncOrder.STRICT),
+    ],
+)
+def test_one_sync_is_only_for_file_systems_that_are_known_to_allow_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: str, order: SyncOrder
+) -> None:
+    device = tmp_path.stat().st_dev
+    table = tmp_path / "mountinfo"
+    table.write_text(mounts.format(device=f"{os.major(device)}:{os.minor(device)}") + "\n")
+    monkeypatch.setattr("storage.files._MOUNTS", table)
+
+    assert sync_order_of(tmp_path) is order
+
+
+def test_an_object_in_pieces_is_kept_under_the_name_of_its_content(files: FileStore) -> None:
+    writer = files.begin("instances", "1.2.3")
+    writer.write([b"the bytes ", bytearray(b"of "), memoryview(b"a data set")])
+
+    relative = writer.commit(NAME)
+
+    assert files.path(relative).read_bytes() == CONTENT
+    assert relative == files.write("instances", NAME, [CONTENT])
+
+
+def test_more_pieces_than_the_system_takes_at_once_are_all_kept(files: FileStore) -> None:
+    writer = files.begin("instances", "1.2.3")
+    writer.write([b"piece"] * 3000)
+
+    assert files.path(writer.commit(NAME)).read_bytes() == b"piece" * 3000
+
+
+def test_a_discarded_object_leaves_nothing(files: FileStore) -> None:
+    writer = files.begin("instances", "1.2.3")
+    writer.write([CONTENT])
+
+    writer.discard()
+    writer.discard()
+
+    assert not [path for path in files.root.rglob("*") if path.is_file()]
+
+
+def test_an_object_can_be_kept_in_another_area_than_it_was_begun_in(files: FileStore) -> None:
+    writer = files.begin("instances", "1.2.3")
+    writer.write([CONTENT])
+
+    relative = writer.commit(NAME, area="quarantine")
+
+    assert relative.startswith("quarantine/")
+    assert files.path(relative).read_bytes() == CONTENT
+    assert [path for path in files.root.rglob("*") if path.is_file()] == [files.path(relative)]
+
+
+def test_a_name_of_another_uid_is_no_name_for_what_was_begun(files: FileStore) -> None:
+    writer = files.begin("instances", "1.2.3")
+
+    with pytest.raises(ValueError, match="UID"):
+        writer.commit(name_for("1.2.4", "ab" * 32))
+    writer.discard()
+
+    assert parts_in(files) == []
 
 
 def test_new_shard_folders_are_synced_before_an_object_is_written_into_them(

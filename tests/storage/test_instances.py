@@ -147,13 +147,15 @@ def test_an_error_never_tells_a_patients_name(recorder: InstanceRecorder) -> Non
 
 
 def test_nothing_is_told_recorded_when_the_commit_fails(database: Database, recorder: InstanceRecorder) -> None:
-    def refuse(_connection: Any) -> None:
+    def refuse(*_: Any) -> None:
         raise OperationalError("COMMIT", None, OSError("disk I/O error"))
 
-    event.listen(database.engine, "commit", refuse)
+    # PostgreSQL commits the statement by itself: there is no later moment at which it could fail
+    moment = "commit" if database.is_sqlite else "before_cursor_execute"
+    event.listen(database.engine, moment, refuse)
     with pytest.raises(StorageError):
         recorder.record(new_instance())
-    event.remove(database.engine, "commit", refuse)
+    event.remove(database.engine, moment, refuse)
 
     assert rows(database) == []
     assert recorder.record(new_instance()) is Outcome.NEW

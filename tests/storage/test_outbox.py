@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import cases, outbox
@@ -136,7 +136,7 @@ def test_a_delivery_whose_lease_ran_out_is_claimed_again_as_another_attempt(box:
 
     assert (claim.delivery_id, claim.attempt) == (lost.delivery_id, 2)
     assert claim.fence > lost.fence
-    assert box.look(claim.delivery_id).reason == "the lease of sender ran out"
+    assert box.look(claim.delivery_id).reason == "no answer: the lease of sender ran out"
 
 
 def test_a_sender_that_lost_its_lease_changes_nothing(box: OutboxMaker, clock: Clock) -> None:
@@ -153,6 +153,101 @@ def test_a_sender_that_lost_its_lease_changes_nothing(box: OutboxMaker, clock: C
 
     row = box.look(late.delivery_id)
     assert (row.state, row.fence) == ("sending", current.fence)
+
+
+def test_a_claim_tells_whether_the_peer_may_hold_the_object_from_an_earlier_attempt(
+    box: OutboxMaker, clock: Clock
+) -> None:
+    def fail(unanswered: bool) -> bool:
+        (claim,) = box.claim()
+        with box.database.transaction() as session:
+            outbox.retry_later(session, claim, reason="fault", available_at=clock(), unanswered=unanswered)
+        return claim.perhaps_held
+
+    box.forward()
+
+    assert [fail(False), fail(True), fail(False), fail(False)] == [False, False, True, False]
+
+
+def test_a_claim_after_a_lease_that_ran_out_tells_that_the_peer_may_hold_the_object(
+    box: OutboxMaker, clock: Clock
+) -> None:
+    box.sending()
+    clock.pass_s(LEASE_S)
+
+    (claim,) = box.claim()
+
+    assert claim.perhaps_held
+
+
+def test_what_is_put_back_is_due_at_once_with_its_attempts_and_its_doubt_as_before(
+    box: OutboxMaker, clock: Clock
+) -> None:
+    first = box.sending()
+    with box.database.transaction() as session:
+        outbox.retry_later(session, first, reason="fault", available_at=clock(), unanswered=True)
+    claims = box.claim()
+
+    with box.database.transaction() as session:
+        assert outbox.put_back(session, claims) == []
+    (again,) = box.claim()
+
+    assert (again.attempt, again.perhaps_held) == (2, True)
+    assert again.fence > claims[0].fence
+
+
+def test_many_claims_are_settled_together_each_with_its_note(box: OutboxMaker, clock: Clock) -> None:
+    for number in range(3):
+        box.forward(number)
+    claims = box.claim()
+
+    with box.database.transaction() as session:
+        lost = outbox.sent_all(session, [(claims[0], ""), (claims[1], "0xB000"), (claims[2], "")], now=clock())
+
+    rows = [box.look(claim.delivery_id) for claim in claims]
+    assert lost == []
+    assert [(row.state, row.reason, row.sent_at) for row in rows] == [
+        ("sent", "", clock()),
+        ("sent", "0xB000", clock()),
+        ("sent", "", clock()),
+    ]
+
+
+def test_of_many_claims_only_those_that_still_count_are_settled(box: OutboxMaker, clock: Clock) -> None:
+    late = box.sending()
+    clock.pass_s(LEASE_S)
+    (current,) = box.claim(owner="other")
+
+    with box.database.transaction() as session:
+        lost = [outbox.sent_all(session, [(late, "")], now=clock()), outbox.put_back(session, [late])]
+
+    assert lost == [[late], [late]]
+    assert (box.look(late.delivery_id).state, box.look(late.delivery_id).fence) == ("sending", current.fence)
+
+
+@pytest.mark.parametrize(
+    ("state", "with_commitment", "settled"),
+    [
+        ("pending", [], False),
+        ("sending", [], False),
+        ("sent", [], True),
+        ("sent", ["pacs"], False),
+        ("sent", ["archive"], True),
+        ("committed", ["pacs"], True),
+        ("dead", ["pacs"], True),
+    ],
+)
+def test_a_delivery_is_settled_when_nothing_more_will_happen_to_it(
+    box: OutboxMaker, clock: Clock, state: str, with_commitment: list[str], settled: bool
+) -> None:
+    box.forward()
+    with box.database.transaction() as session:
+        session.execute(update(DeliveryRow).values(state=state, lease_until=clock()))
+
+    with box.database.reading() as session:
+        found = session.scalars(select(DeliveryRow.id).where(outbox.is_settled(with_commitment))).all()
+
+    assert bool(found) is settled
 
 
 def test_a_sent_delivery_keeps_when_and_the_note_and_is_never_claimed_again(box: OutboxMaker, clock: Clock) -> None:

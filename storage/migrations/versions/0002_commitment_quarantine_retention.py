@@ -97,6 +97,15 @@ def upgrade() -> None:
     with op.batch_alter_table("report_object", schema=None) as batch_op:
         batch_op.add_column(sa.Column("purged_at", sa.DateTime(timezone=True), nullable=True))
 
+    op.create_index(
+        "uq_instance_one_that_counts",
+        "instance",
+        ["sop_instance_uid"],
+        unique=True,
+        sqlite_where=sa.text("placement <> 'other_content'"),
+        postgresql_where=sa.text("placement <> 'other_content'"),
+    )
+
 
 def downgrade() -> None:
     raise NotImplementedError("there is no way back from revision 0002: restore the backup made before the upgrade")

@@ -34,6 +34,7 @@ def test_an_object_sent_twice_is_held_once(archive: EmbeddedArchive, tmp_path: P
     assert sop_class_uid == MR
     assert data_set_of(path) == data_set_of(image)
     assert archive.received_count == 2
+    assert archive.received() == [archive.stored()[0][0]] * 2
 
 
 def test_waiting_ends_when_the_awaited_objects_are_there(archive: EmbeddedArchive, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Each fault gets its DICOM status and one log line that says why and what to do, without patient data."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from structlog.testing import capture_logs
 
 from node.errors import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_OF_RESOURCES, SUCCESS
 from storage.errors import StorageError, StorageFull
-from storage.files import FileStore
+from storage.files import FileStore, FileWriter
 from storage.instances import InstanceRecorder, NewInstance, Outcome
 from tests.node.network.objects import (
     EXPLICIT,
@@ -137,9 +136,21 @@ def test_a_good_image_behind_bad_ones_is_kept_over_the_same_association(
     assert module_node.row("2.25.100077").case_id is None
 
 
+class _FillingStore(FileStore):
+    """Has room when the association begins, and none when its first object comes."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._answers = iter([2**40])
+
+    def free_bytes(self) -> int:
+        return next(self._answers, 0)
+
+
 def test_too_little_free_space_is_out_of_resources_and_keeps_nothing(tmp_path: Path, node_database_url: str) -> None:
+    files = _FillingStore(tmp_path / "files")
     with (
-        receiving_node(tmp_path, node_database_url, minimum_free_bytes=2**60) as node,
+        receiving_node(tmp_path, node_database_url, files=files, minimum_free_bytes=1000) as node,
         capture_logs() as logs,
     ):
         statuses = send_files(node.port, [mr_file(tmp_path)])
@@ -150,7 +161,7 @@ def test_too_little_free_space_is_out_of_resources_and_keeps_nothing(tmp_path: P
 
 
 class _FullStore(FileStore):
-    def write(self, area: str, name: str, chunks: Iterable[bytes]) -> str:
+    def begin(self, area: str, uid: str) -> FileWriter:
         raise StorageFull("no space left; make room on this disk")
 
 

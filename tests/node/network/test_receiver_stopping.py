@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from node.errors import SUCCESS, NodeError
-from storage.files import FileStore
+from storage.files import FileStore, FileWriter
 from tests.node.network.objects import EXPLICIT, MR, mr_file
 from tests.node.network.peers import (
     DEADLINE_S,
@@ -33,10 +33,10 @@ class _SlowStore(FileStore):
         self.writing = Event()
         self.may_write = Event()
 
-    def write(self, area: str, name: str, chunks: Iterable[bytes]) -> str:
+    def begin(self, area: str, uid: str) -> FileWriter:
         self.writing.set()
         assert self.may_write.wait(DEADLINE_S)
-        return super().write(area, name, chunks)
+        return super().begin(area, uid)
 
 
 def test_an_object_under_way_is_kept_and_acknowledged_while_the_node_stops(

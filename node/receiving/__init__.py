@@ -1,0 +1,1 @@
+"""How images come in: from the listening socket over the association to the durable file."""
