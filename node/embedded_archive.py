@@ -35,7 +35,7 @@ class EmbeddedArchive:
         self._folder = folder
         self._server: ThreadedAssociationServer | None = None
         self._stored: dict[str, StoredObject] = {}  # by SOP Instance UID, in order of arrival
-        self._received = 0
+        self._received: list[str] = []  # SOP Class UIDs
         self._changed = threading.Condition()
 
     @property
@@ -75,8 +75,12 @@ class EmbeddedArchive:
     @property
     def received_count(self) -> int:
         """How many objects it was sent, those sent again counted each time."""
+        return len(self.received())
+
+    def received(self) -> list[str]:
+        """SOP Class UID of each object that it was sent, in order of arrival, those sent again each time."""
         with self._changed:
-            return self._received
+            return list(self._received)
 
     def wait_for(self, predicate: Callable[[Sequence[StoredObject]], bool], timeout_s: float) -> list[StoredObject]:
         """Block until `predicate` holds of what it stored, and return that.
@@ -106,7 +110,7 @@ class EmbeddedArchive:
             temporary.write_bytes(prefix + event.encoded_dataset(include_meta=False))
             os.replace(temporary, path)  # noqa: PTH105 - atomic, over an earlier file as well
             self._stored[sop_instance_uid] = (sop_class_uid, path)
-            self._received += 1
+            self._received.append(sop_class_uid)
             self._changed.notify_all()
         log.debug("archive_stored", sop_class_uid=sop_class_uid, file=path.name)
         return SUCCESS

@@ -150,7 +150,8 @@ def _place_group(session: Session, key: str, members: Sequence[tuple[InstanceRow
         case = cases.place(session, instance, group_key=key, route=goes.route, now=now)
         if case is None:
             return 0
-        outbox.forward(session, instance, goes.forward_to, now)
+        if not goes.forward_with_answer:
+            outbox.forward(session, instance, goes.forward_to, now)
     assert case is not None  # noqa: S101 - for the type checker: a group has a member
     _hold_when_in_doubt(session, case, {instance.id for instance, _ in members}, now)
     log.info("instances_placed", count=len(members), case_id=case.id)
@@ -221,7 +222,7 @@ def _hold_when_in_doubt(session: Session, case: CaseRow, newcomers: Collection[i
     brought = found - conflicts(identity for identity, first_id, _ in seen if first_id not in newcomers)
     for case_id in sorted({case.id, *(case_id for _, _, case_id in seen)}):
         one = session.get_one(CaseRow, case_id, populate_existing=True)
-        decision = _last_decision(session, one)
+        decision = last_decision(session, one.id)
         decided = decision == CaseEvent.RELEASED or (decision == CaseEvent.REJECTED and case_id != case.id)
         if doubts := brought if decided else found:
             _hold(session, one, "; ".join(sorted(doubts)), now)
@@ -259,10 +260,10 @@ def _identities(session: Session, case: CaseRow) -> list[tuple[Identity, int, in
     ]
 
 
-def _last_decision(session: Session, case: CaseRow) -> str | None:
+def last_decision(session: Session, case_id: int) -> str | None:
     """What a person decided last; `held` where the decision is still to come, None where there was no doubt."""
     decisions = (CaseEvent.HELD.value, CaseEvent.RELEASED.value, CaseEvent.REJECTED.value)
-    taken = [step.event for step in cases.history(session, case.id) if step.event in decisions]
+    taken = [step.event for step in cases.history(session, case_id) if step.event in decisions]
     return taken[-1] if taken else None
 
 

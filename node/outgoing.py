@@ -16,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from node.errors import CannotUnderstand, InputRejected
 from node.part10 import FileMeta, file_prefix, has_file_meta, read_file_meta
+from node.quick_head import quick_head
 
 # What any peer must be able to take (implicit), and what keeps the VRs (explicit); tried in this order.
 NATIVE_SYNTAXES: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
@@ -42,6 +43,21 @@ def read_outgoing(path: Path) -> OutgoingObject:
 
     Raises CannotUnderstand when it cannot be sent as a DICOM object, OSError when it cannot be read.
     """
+    head = quick_head(path)
+    if head is None:
+        return _read_closely(path)
+    return OutgoingObject(
+        path=path,
+        sop_class_uid=head.sop_class_uid,
+        sop_instance_uid=head.sop_instance_uid,
+        transfer_syntax_uid=head.transfer_syntax_uid,
+        data_set_offset=head.data_set_offset,
+        byte_count=head.byte_count,
+        has_true_meta=head.meta_agrees,
+    )
+
+
+def _read_closely(path: Path) -> OutgoingObject:
     meta = read_file_meta(path) if has_file_meta(path) else None
     try:
         head = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"], force=True)

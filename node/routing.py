@@ -10,7 +10,7 @@ from typing import Final, Literal
 from pydicom.uid import UID
 
 from config.settings import RouteSettings, Settings
-from node.report.identifiers import MANUFACTURER
+from node.report.identifiers import is_own_object
 from node.storage_contexts import IMAGE_CLASSES
 from storage.schema import InstanceRow
 
@@ -25,11 +25,12 @@ class Destiny:
     route: str = ""
     set_aside: str = ""
     forward_to: tuple[str, ...] = ()
+    forward_with_answer: bool = False  # not before the answer of its case is there, see `node.forwarding`
 
 
 def destiny(instance: InstanceRow, settings: Settings, *, made_by_node: bool) -> Destiny:
     """The rule for one instance. `made_by_node`: its UID is one of the node's own report objects."""
-    if made_by_node or instance.manufacturer.strip() == MANUFACTURER:
+    if made_by_node or is_own_object(instance.manufacturer):
         return Destiny(set_aside="own object that came back")
     route = settings.route_for(instance.calling_ae_title)
     if route is None:
@@ -41,7 +42,9 @@ def destiny(instance: InstanceRow, settings: Settings, *, made_by_node: bool) ->
     if instance.sop_class_uid not in IMAGE_CLASSES:
         kind = UID(instance.sop_class_uid).name  # the UID itself where pydicom knows no name
         return Destiny(set_aside=f"no pipeline reads {kind}", forward_to=forward_to)
-    return Destiny(group_key=group_key(instance, settings.grouping.group_by), route=route.name, forward_to=forward_to)
+    key = group_key(instance, settings.grouping.group_by)
+    with_answer = route.forward_when == "analysed"
+    return Destiny(group_key=key, route=route.name, forward_to=forward_to, forward_with_answer=with_answer)
 
 
 def forwarding(calling_ae_title: str, route: RouteSettings, settings: Settings) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from storage.delivery_states import TRANSITIONS, DeliveryEvent, advance
@@ -21,6 +21,11 @@ from storage.schema import DeliveryRow, DeliveryState, InstanceRow, ReportObject
 ORIGINAL_PRIORITY: Final = 0
 RESULT_PRIORITY: Final = 10  # a result must not wait behind a thousand forwarded images
 
+# First words of the reason of a delivery whose peer may hold the object already; they stay until the peer answers.
+UNANSWERED: Final = "no answer"
+
+_IDS_PER_STATEMENT: Final = 500  # well below the number of values that a statement may have
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryClaim:
@@ -29,19 +34,33 @@ class DeliveryClaim:
     delivery_id: int
     destination: str
     fence: int
-    attempt: int  # counts from 1; above 1 the peer may hold the object already
+    attempt: int  # counts from 1
+    perhaps_held: bool  # an earlier attempt ended without an answer: the peer may hold the object already
     file: str  # relative to the file store
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str | None  # of a forwarded original; of a report object it is in the file
+    is_original: bool
     case_id: int | None
 
 
 def forward(session: Session, instance: InstanceRow, destinations: Sequence[str], now: datetime) -> int:
     """Put a received original into the outbox, once per destination; returns how many deliveries are new."""
-    known = set(session.scalars(select(DeliveryRow.destination).where(DeliveryRow.instance_id == instance.id)))
-    new = [destination for destination in dict.fromkeys(destinations) if destination not in known]
-    session.add_all(
+    return forward_all(session, [(instance, destinations)], now)
+
+
+def forward_all(session: Session, originals: Sequence[tuple[InstanceRow, Sequence[str]]], now: datetime) -> int:
+    """Put received originals into the outbox, each once per destination of its; returns how many deliveries are new."""
+    ids = [instance.id for instance, destinations in originals if destinations]
+    columns = DeliveryRow.instance_id, DeliveryRow.destination
+    known = {
+        (instance_id, destination)
+        for start in range(0, len(ids), _IDS_PER_STATEMENT)
+        for instance_id, destination in session.execute(
+            select(*columns).where(DeliveryRow.instance_id.in_(ids[start : start + _IDS_PER_STATEMENT]))
+        )
+    }
+    new = [
         DeliveryRow(
             destination=destination,
             instance_id=instance.id,
@@ -51,8 +70,11 @@ def forward(session: Session, instance: InstanceRow, destinations: Sequence[str]
             available_at=now,
             created_at=now,
         )
-        for destination in new
-    )
+        for instance, destinations in originals
+        for destination in dict.fromkeys(destinations)
+        if (instance.id, destination) not in known
+    ]
+    session.add_all(new)
     session.flush()
     return len(new)
 
@@ -64,23 +86,19 @@ def claim(
 
     Deliveries whose sender's lease ran out are due as well. The claims are valid once the transaction is committed.
     """
-    due = or_(
-        and_(DeliveryRow.state == DeliveryState.PENDING.value, DeliveryRow.available_at <= now),
-        and_(DeliveryRow.state == DeliveryState.SENDING.value, DeliveryRow.lease_until <= now),
-    )
-    first = select(DeliveryRow).where(DeliveryRow.destination == destination, due).limit(limit)
-    rows = locked(session, first.order_by(DeliveryRow.priority.desc(), DeliveryRow.id), skip_locked=True)
+    pending = DeliveryRow.state == DeliveryState.PENDING.value, DeliveryRow.available_at <= now
+    lost = DeliveryRow.state == DeliveryState.SENDING.value, DeliveryRow.lease_until <= now
+    order = DeliveryRow.priority.desc(), DeliveryRow.id
+    found = []
+    for due in (pending, lost):  # two statements: each can take its rows from an index in their order
+        first = select(DeliveryRow).where(DeliveryRow.destination == destination, *due).order_by(*order).limit(limit)
+        found += locked(session, first, skip_locked=True)
+    rows = sorted(found, key=lambda row: (-row.priority, row.id))[:limit]
     for row in rows:
         if row.state == DeliveryState.SENDING.value:
-            _move(session, row, DeliveryEvent.LEASE_RAN_OUT, reason=f"the lease of {row.lease_owner} ran out")
-        _move(
-            session,
-            row,
-            DeliveryEvent.CLAIMED,
-            attempts=row.attempts + 1,
-            lease_owner=owner[:LEASE_OWNER_CHARACTERS],
-            lease_until=now + timedelta(seconds=lease_s),
-        )
+            reason = f"{UNANSWERED}: the lease of {row.lease_owner} ran out"
+            _move(session, row, DeliveryEvent.LEASE_RAN_OUT, reason=reason)
+    _take(session, rows, owner=owner, until=now + timedelta(seconds=lease_s))
     return _with_objects(session, rows)
 
 
@@ -89,9 +107,36 @@ def sent(session: Session, claim: DeliveryClaim, *, now: datetime, note: str = "
     _move(session, _claimed_delivery(session, claim), DeliveryEvent.SENT, reason=note, sent_at=now)
 
 
-def retry_later(session: Session, claim: DeliveryClaim, *, reason: str, available_at: datetime) -> None:
-    """A fault that may pass: the delivery is due again at `available_at`. Raises LeaseLost."""
+def sent_all(session: Session, notes: Sequence[tuple[DeliveryClaim, str]], *, now: datetime) -> list[DeliveryClaim]:
+    """As `sent`, for many claims, each with its note. Returns those whose lease was lost; nothing of them changed."""
+    claims_of_note: dict[str, list[DeliveryClaim]] = {}
+    for claim, note in notes:
+        claims_of_note.setdefault(note, []).append(claim)
+    changed: set[int] = set()
+    for note, claims in claims_of_note.items():
+        values = {"reason": note, "sent_at": now}
+        changed |= _settle_all(session, claims, DeliveryEvent.SENT, values)
+    return [claim for claim, _ in notes if claim.delivery_id not in changed]
+
+
+def put_back(session: Session, claims: Sequence[DeliveryClaim]) -> list[DeliveryClaim]:
+    """Undo claims whose objects were not sent: due as before, attempts not counted. Returns those whose lease was lost.
+
+    The reason stays: whether an earlier attempt had an answer must not be forgotten.
+    """
+    changed = _settle_all(session, claims, DeliveryEvent.POSTPONED, {"attempts": DeliveryRow.attempts - 1})
+    return [claim for claim in claims if claim.delivery_id not in changed]
+
+
+def retry_later(
+    session: Session, claim: DeliveryClaim, *, reason: str, available_at: datetime, unanswered: bool = False
+) -> None:
+    """A fault that may pass: the delivery is due again at `available_at`. Raises LeaseLost.
+
+    `unanswered`: the peer may hold the object; it can be asked before the next attempt.
+    """
     row = _claimed_delivery(session, claim)
+    reason = f"{UNANSWERED}: {reason}" if unanswered else reason
     _move(session, row, DeliveryEvent.POSTPONED, reason=reason, available_at=available_at)
 
 
@@ -125,6 +170,16 @@ def committed(session: Session, delivery_id: int) -> None:
         _move(session, row, DeliveryEvent.COMMITTED)
         return
     raise IllegalTransition(f"delivery {delivery_id} does not exist")
+
+
+def is_settled(with_commitment: Collection[str]) -> ColumnElement[bool]:
+    """The condition that nothing more will happen to a delivery by itself.
+
+    It is committed, or a dead letter, or sent to a destination that is not among those asked for commitment.
+    """
+    sent_is_all = DeliveryRow.destination.not_in(list(with_commitment))
+    final = [DeliveryState.COMMITTED.value, DeliveryState.DEAD.value]
+    return or_(DeliveryRow.state.in_(final), and_(DeliveryRow.state == DeliveryState.SENT.value, sent_is_all))
 
 
 def listing(session: Session, *, states: Iterable[DeliveryState] | None = None, limit: int = 200) -> list[DeliveryRow]:
@@ -178,6 +233,38 @@ def _move(
     show(row, values)
 
 
+def _take(session: Session, rows: Sequence[DeliveryRow], *, owner: str, until: datetime) -> None:
+    """Move locked rows that are pending into the hands of a sender, with one statement."""
+    if not rows:
+        return
+    state = advance(DeliveryState.PENDING, DeliveryEvent.CLAIMED)
+    values = {"state": state.value, "lease_owner": owner[:LEASE_OWNER_CHARACTERS], "lease_until": until}
+    counted = {"attempts": DeliveryRow.attempts + 1, "fence": DeliveryRow.fence + 1}
+    pending = DeliveryRow.id.in_([row.id for row in rows]), DeliveryRow.state == DeliveryState.PENDING.value
+    if change(session, DeliveryRow, pending, values | counted) != len(rows):
+        raise IllegalTransition("deliveries that are locked for a claim are pending no longer; claim again")
+    for row in rows:
+        show(row, values | {"attempts": row.attempts + 1, "fence": row.fence + 1})
+
+
+def _settle_all(
+    session: Session, claims: Sequence[DeliveryClaim], event: DeliveryEvent, values: dict[str, Any]
+) -> set[int]:
+    """Move claimed rows by one event, with one statement; returns the ids of those that were still claimed so."""
+    if not claims:
+        return set()
+    state = advance(DeliveryState.SENDING, event)
+    claimed = tuple_(DeliveryRow.id, DeliveryRow.fence).in_([(claim.delivery_id, claim.fence) for claim in claims])
+    changed = session.scalars(
+        update(DeliveryRow)
+        .where(claimed, DeliveryRow.state == DeliveryState.SENDING.value)
+        .values(state=state.value, fence=DeliveryRow.fence + 1, lease_owner="", lease_until=None, **values)
+        .returning(DeliveryRow.id),
+        execution_options={"synchronize_session": False},
+    )
+    return set(changed)
+
+
 def _claimed_delivery(session: Session, claim: DeliveryClaim) -> DeliveryRow:
     for row in locked(session, select(DeliveryRow).where(DeliveryRow.id == claim.delivery_id)):
         if row.state == DeliveryState.SENDING.value and row.fence == claim.fence:
@@ -213,10 +300,12 @@ def _with_objects(session: Session, rows: Sequence[DeliveryRow]) -> list[Deliver
                 destination=row.destination,
                 fence=row.fence,
                 attempt=row.attempts,
+                perhaps_held=row.reason.startswith(UNANSWERED),
                 file=file,
                 sop_class_uid=sop_class_uid,
                 sop_instance_uid=sop_instance_uid,
                 transfer_syntax_uid=transfer_syntax_uid,
+                is_original=row.instance_id is not None,
                 case_id=row.case_id,
             )
         )

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the real peers of the system tests (Orthanc, DCMTK, dicom3tools, PostgreSQL) where it may: on Debian and
-# its children, as root or with sudo that asks no password. Elsewhere it says which tests will be skipped.
+# Installs the real peers of the system tests (Orthanc with DICOMweb, DCMTK, dicom3tools, PostgreSQL) where it may: on
+# Debian and its children, as root or with sudo that asks no password. Elsewhere it says which tests will be skipped.
 # No service is started: the tests run their own copies on free loopback ports.
 set -eu
 
@@ -8,6 +8,7 @@ missing=""
 command -v storescu >/dev/null 2>&1 || missing="$missing dcmtk"
 command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"
 command -v Orthanc >/dev/null 2>&1 || missing="$missing orthanc"
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"   # keeps Orthanc and DCMTK's servers on loopback
 [ -n "$missing" ] || exit 0

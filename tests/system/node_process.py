@@ -25,7 +25,9 @@ class NodeProcess:
         database_url: str | None = None,
         quiet_s: float = 1.5,
         forward_originals: bool = False,
+        commitment: bool = False,
     ) -> None:
+        """`commitment`: asked of the destination, and its results, as a caller's, go to its own address."""
         self.ae_title = "SPINENODE"
         self.port = free_port()
         self.data_dir = folder / "data"
@@ -35,7 +37,11 @@ class NodeProcess:
         folder.mkdir(parents=True, exist_ok=True)
         ae_title, port = destination
         database = f'database_url = "{database_url}"' if database_url else ""
-        peers = "".join(f'[[callers]]\nae_title = "{name}"\naddresses = ["127.0.0.1"]\n' for name in callers)
+        report = f'report_host = "127.0.0.1"\nreport_port = {port}\n'
+        peers = "".join(
+            f'[[callers]]\nae_title = "{name}"\naddresses = ["127.0.0.1"]\n{report * (name == ae_title)}'
+            for name in callers
+        )
         self._config.write_text(
             f"""
 [receiver]
@@ -64,6 +70,7 @@ name = "pacs"
 ae_title = "{ae_title}"
 host = "127.0.0.1"
 port = {port}
+{"commitment = {}" if commitment else ""}
 [[routes]]
 name = "spine"
 results_to = ["pacs"]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 ORTHANC = shutil.which("Orthanc")
+DICOM_WEB = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"  # apt-get install orthanc-dicomweb
 HERE = Path(__file__).parent
 
 
@@ -47,12 +48,15 @@ def build_loopback_shim(folder: Path) -> Path:
 class Orthanc:
     """Orthanc with one DICOM port, one HTTP port and the modalities it is told of."""
 
-    def __init__(self, folder: Path, *, ae_title: str = "ORTHANC", lua: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, ae_title: str = "ORTHANC", lua: str | None = None, plugins: tuple[str, ...] = ()
+    ) -> None:
         self.ae_title = ae_title
         self.dicom_port = free_port()
         self.http_port = free_port()
         self._folder = folder
         self._lua = lua
+        self._plugins = plugins
         self._process: subprocess.Popen[bytes] | None = None
         self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=60.0)
 
@@ -73,7 +77,7 @@ class Orthanc:
             "DicomAlwaysAllowFind": True,
             "DicomModalities": {name: [aet, "127.0.0.1", port] for name, (aet, port) in modalities.items()},
             "StableAge": 1,
-            "Plugins": [],
+            "Plugins": list(self._plugins),
         }
         if self._lua is not None:
             script = self._folder / "route.lua"

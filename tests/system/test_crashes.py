@@ -54,8 +54,8 @@ def send(files: list[Path], spinenode: NodeProcess, on_each: Callable[[int, int]
 
 
 def report_count(archive: EmbeddedArchive) -> int:
-    """How many different SRs the archive holds; one sent again under its own UID is the same one."""
-    return sum(sop_class == pydicom.uid.Comprehensive3DSRStorage for sop_class, _ in archive.stored())
+    """How many SRs the archive was sent; one that came twice under its own UID counts twice."""
+    return archive.received().count(pydicom.uid.Comprehensive3DSRStorage)
 
 
 @NO_CONNECTION

@@ -1,6 +1,7 @@
 """The main job with a real PACS: a study goes out of Orthanc, its SR and overlays come back into the same study."""
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def connected(
 
 
 def test_a_study_routed_by_orthanc_comes_back_into_the_same_study(
-    connected: tuple[Orthanc, NodeProcess, str],
+    connected: tuple[Orthanc, NodeProcess, str], phantom_study: list[Path]
 ) -> None:
     pacs, spinenode, study = connected
 
@@ -43,11 +44,15 @@ def test_a_study_routed_by_orthanc_comes_back_into_the_same_study(
     case = spinenode.wait_for_case("done")
 
     assert pacs.studies() == [study]
-    assert pacs.count(study, "SR") == 1
-    assert pacs.count(study, "OT") + pacs.count(study, "MR") > 0
     shown = spinenode.command("case", "show", str(case["id"]))
-    made = [pydicom.dcmread(pydicom.filebase.DicomBytesIO(pacs.file(i))) for i in pacs.instances(study)]
-    results = [ds for ds in made if ds.get("Manufacturer") == "SpineNode"]
+    made = Counter(one["kind"] for one in shown["report_objects"])
+    assert (made["sr"], made["summary"]) == (1, 1)
+    assert made["overlay"] > 0
+    assert pacs.count(study, "SR") == 1
+    assert pacs.count(study, "OT") == made["overlay"] + 1
+    assert pacs.count(study, "MR") == len(phantom_study)
+    held = [pydicom.dcmread(pydicom.filebase.DicomBytesIO(pacs.file(i))) for i in pacs.instances(study)]
+    results = [ds for ds in held if ds.get("Manufacturer") == "SpineNode"]
     assert len(results) == len(shown["report_objects"])
     assert sum(ds.Modality == "SR" for ds in results) == 1
 

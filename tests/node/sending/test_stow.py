@@ -1,0 +1,267 @@
+"""STOW-RS: the file arrives as it is on disk, and each kind of answer has its consequence."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.policy import HTTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from config.settings import DicomWebDestinationSettings
+from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult
+from node.sending.stow import StowCarrier
+from node.sending.stow_answer import retry_after_s
+from tests.node.network.objects import mr_file
+from tests.node.network.peers import LOOPBACK, data_set_of
+from tests.postgresql import free_port
+
+SENT, WARNED = StoreOutcome.SENT, StoreOutcome.SENT_WITH_WARNING
+LATER, REFUSED = StoreOutcome.REFUSED_FOR_NOW, StoreOutcome.REFUSED
+SECRET = "s3cret-token"  # noqa: S105 - made for the test
+
+
+@dataclass
+class Script:
+    """What the service answers, and what it was asked."""
+
+    code: int = 200
+    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    hang_up: bool = False
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def url(script: Script) -> Iterator[str]:
+    class Service(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            script.requests.append((self.path, dict(self.headers), content))
+            if script.hang_up:
+                self.close_connection = True
+                return
+            self.send_response(script.code)
+            for name, value in {**script.headers, "Content-Length": str(len(script.content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(script.content)
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Service) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://{LOOPBACK}:{server.server_address[1]}/dicom-web/"
+        server.shutdown()
+        thread.join()
+
+
+Send = Callable[..., list[StoreResult]]
+
+
+@pytest.fixture
+def send(url: str) -> Iterator[Send]:
+    made: list[StowCarrier] = []
+
+    def send(*files: Path, url: str = url, coerce: dict[str, str] | None = None, **settings: Any) -> list[StoreResult]:
+        destination = DicomWebDestinationSettings(
+            **{"name": "web", "url": url, "token": SecretStr(SECRET), "timeout_s": 5.0, **settings}
+        )
+        made.append(StowCarrier(destination))
+        return list(made[-1].carry([Shipment(path=file, coerce=coerce or {}) for file in files]))
+
+    yield send
+    for carrier in made:
+        carrier.close()
+
+
+def only_part(headers: dict[str, str], content: bytes) -> tuple[str, bytes]:
+    """Media type and content of the one part of a multipart body, read by the standard library."""
+    message = message_from_bytes(
+        b"Content-Type: " + headers["Content-Type"].encode() + b"\r\n\r\n" + content, policy=HTTP
+    )
+    (part,) = message.iter_parts()
+    boundary = message.get_boundary()
+    assert boundary is not None
+    return part.get_content_type(), content.split(b"\r\n\r\n", 1)[1].removesuffix(f"\r\n--{boundary}--\r\n".encode())
+
+
+def test_the_file_arrives_as_it_is_on_disk_with_the_token(script: Script, send: Send, tmp_path: Path) -> None:
+    image = mr_file(tmp_path)
+
+    (result,) = send(image)
+
+    ((path, headers, content),) = script.requests
+    assert (result.outcome, result.status) == (SENT, 0)
+    assert path == "/dicom-web/studies"
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+    assert headers["Content-Type"].startswith('multipart/related; type="application/dicom"; boundary=')
+    assert only_part(headers, content) == ("application/dicom", image.read_bytes())
+
+
+def test_several_files_go_over_one_connection_each_with_its_answer(script: Script, send: Send, tmp_path: Path) -> None:
+    results = send(*(mr_file(tmp_path, number) for number in range(5)))
+
+    assert [one.outcome for one in results] == [SENT] * 5
+    assert len(script.requests) == 5
+
+
+def test_attributes_are_coerced_on_the_way(script: Script, send: Send, tmp_path: Path) -> None:
+    image = mr_file(tmp_path)
+
+    send(image, coerce={"InstitutionName": "Ours"})
+
+    ((_, headers, content),) = script.requests
+    (tmp_path / "arrived").write_bytes(only_part(headers, content)[1])
+    assert b"\x08\x00\x80\x00LO\x04\x00Ours" in data_set_of(tmp_path / "arrived")
+    assert b"Ours" not in image.read_bytes()
+
+
+def failed(reason: int, uid: str = "2.25.10001") -> bytes:
+    return response("00081198", uid, "00081197", reason)
+
+
+def warned(reason: int, uid: str = "2.25.10001") -> bytes:
+    return response("00081199", uid, "00081196", reason)
+
+
+def response(sequence: str, uid: str, tag: str, reason: int) -> bytes:
+    item = {"00081155": {"vr": "UI", "Value": [uid]}, tag: {"vr": "US", "Value": [reason]}}
+    return json.dumps({sequence: {"vr": "SQ", "Value": [item]}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "outcome", "reason"),
+    [
+        (200, b"", SENT, ""),
+        (200, b"<xml/>", SENT, ""),
+        (200, warned(0xB000), WARNED, "0xB000"),
+        (200, failed(0xA700), LATER, "0xA700 out of resources"),
+        (202, b"", WARNED, "with a warning"),
+        (202, warned(0xB006), WARNED, "0xB006"),
+        (202, failed(0xC000), REFUSED, "0xC000"),
+        (202, failed(0x0110), LATER, "0x0110"),
+        (200, failed(0xC000, uid="2.25.999"), SENT, ""),
+        (409, failed(0xA900), REFUSED, "0xA900"),
+        (409, failed(0xA700), LATER, "0xA700"),
+        (409, failed(0x0111), WARNED, "duplicate"),
+        (409, b"", REFUSED, "HTTP 409"),
+        (400, b"patient Musterfrau", REFUSED, "HTTP 400: bad request"),
+        (413, b"", REFUSED, "too large"),
+        (415, b"", REFUSED, "media type"),
+        (418, b"", REFUSED, "HTTP 418"),
+        (500, b"", LATER, "internal error"),
+        (507, b"", LATER, "server error"),
+        (200, b'{"00081198": 7, "00081199": [1]}', SENT, ""),
+        (200, b"[" * 100_000, SENT, ""),
+    ],
+)
+def test_each_answer_about_an_object_has_its_outcome(
+    script: Script, send: Send, tmp_path: Path, code: int, content: bytes, outcome: StoreOutcome, reason: str
+) -> None:
+    script.code, script.content = code, content
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert (result.outcome, result.no_answer) == (outcome, None)
+    assert reason in result.reason
+    assert "Musterfrau" not in result.reason
+
+
+@pytest.mark.parametrize("code", [301, 307, 401, 403, 404, 429, 503])
+def test_an_answer_about_the_service_itself_leaves_the_rest_untried(
+    script: Script, send: Send, tmp_path: Path, code: int
+) -> None:
+    script.code, script.headers = code, {"Location": "http://elsewhere.invalid/"}
+
+    results = send(mr_file(tmp_path, 1), mr_file(tmp_path, 2))
+
+    assert [(one.outcome, one.no_answer) for one in results] == [(LATER, NoAnswer.UNREACHED)] * 2
+    assert len(script.requests) == 1
+
+
+def test_the_time_that_a_busy_service_asks_for_is_kept(script: Script, send: Send, tmp_path: Path) -> None:
+    script.code, script.headers = 503, {"Retry-After": "120"}
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert result.retry_after_s == 120.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("17", 17.0),
+        ("Mon, 02 Nov 2026 08:01:00 GMT", 60.0),
+        ("Mon, 02 Nov 2026 07:00:00 GMT", 0.0),
+        ("9999999999", 3600.0),
+        ("", 0.0),
+        ("-5", 0.0),
+        ("soon", 0.0),
+    ],
+)
+def test_retry_after_is_read_as_number_and_as_date(value: str, seconds: float) -> None:
+    assert retry_after_s(value, datetime(2026, 11, 2, 8, 0, tzinfo=UTC)) == seconds
+
+
+@pytest.mark.parametrize("code", [502, 504])
+def test_behind_a_gateway_the_object_may_have_been_stored(
+    script: Script, send: Send, tmp_path: Path, code: int
+) -> None:
+    script.code = code
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert (result.outcome, result.no_answer) == (LATER, NoAnswer.LOST)
+
+
+def test_a_service_that_hangs_up_may_hold_the_object(script: Script, send: Send, tmp_path: Path) -> None:
+    script.hang_up = True
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert (result.outcome, result.no_answer) == (LATER, NoAnswer.LOST)
+
+
+def test_a_service_that_is_not_there_is_told_without_the_secrets_of_its_url(
+    send: Send, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    (result,) = send(mr_file(tmp_path), url=f"http://user:{SECRET}@{LOOPBACK}:{free_port()}/web?key={SECRET}")
+
+    assert result.no_answer is NoAnswer.UNREACHED
+    assert f"http://{LOOPBACK}" in result.reason
+    assert SECRET not in result.reason + caplog.text
+
+
+def test_no_request_is_logged_with_its_url(
+    url: str, send: Send, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    send(mr_file(tmp_path), url=url.replace("http://", f"http://user:{SECRET}@"))
+
+    assert SECRET not in caplog.text
+
+
+def test_a_file_that_is_gone_is_refused_and_the_others_are_sent(send: Send, tmp_path: Path) -> None:
+    results = send(tmp_path / "gone.dcm", mr_file(tmp_path))
+
+    assert [one.outcome for one in results] == [REFUSED, SENT]
