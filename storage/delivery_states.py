@@ -31,6 +31,7 @@ TRANSITIONS: Final[dict[tuple[DeliveryState, DeliveryEvent], DeliveryState]] = {
     (DeliveryState.SENDING, DeliveryEvent.GAVE_UP): DeliveryState.DEAD,
     (DeliveryState.SENT, DeliveryEvent.COMMITTED): DeliveryState.COMMITTED,
     (DeliveryState.SENT, DeliveryEvent.NOT_COMMITTED): DeliveryState.PENDING,
+    (DeliveryState.SENT, DeliveryEvent.GAVE_UP): DeliveryState.DEAD,  # not committed, and attempts used up
     (DeliveryState.DEAD, DeliveryEvent.ASKED_AGAIN): DeliveryState.PENDING,
 }
 
