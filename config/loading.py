@@ -102,8 +102,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    destinations = content.get("destinations")
-    tables = [content, *(destinations if isinstance(destinations, list) else [])]
+    lists = [content.get("destinations"), content.get("callers")]
+    tables = [content, *(table for one in lists if isinstance(one, list) for table in one)]
     for table in tables:
         for part in _parts_with_paths(table):
             for key in _PATHS & part.keys():
@@ -118,7 +118,7 @@ def _resolve_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _parts_with_paths(table: Any) -> Iterator[dict[str, Any]]:
     if not isinstance(table, dict):
         return
-    for name in ("storage", "worker", "receiver", "tls"):
+    for name in ("storage", "worker", "receiver", "tls", "report_tls"):
         if isinstance(part := table.get(name), dict):
             yield part
             yield from _parts_with_paths({"tls": part.get("tls")})

@@ -8,26 +8,6 @@ from pydantic import Field, model_validator
 from config.values import Address, AETitle, Host, Network, Part, Port, Timeout
 
 
-class CallerSettings(Part):
-    """One peer that may open an association to the node."""
-
-    ae_title: AETitle
-    addresses: tuple[Network, ...] = Field(min_length=1, description="addresses or networks, e.g. 10.1.2.0/24")
-    certificates: tuple[str, ...] = Field(
-        default=(), description="names (CN, DNS) or sha256 fingerprints, one of which it must show; none: any trusted"
-    )
-    report_host: Host | None = Field(
-        default=None, description="where storage commitment results go when its association has ended"
-    )
-    report_port: Port | None = None
-
-    @model_validator(mode="after")
-    def _report_address_is_whole(self) -> Self:
-        if (self.report_host is None) != (self.report_port is None):
-            raise ValueError("report_host and report_port belong together: give both, or neither")
-        return self
-
-
 class TlsServerSettings(Part):
     """A second port with TLS by the BCP 195 profile (PS3.15 B.12). Files are PEM, read again when they change."""
 
@@ -58,6 +38,27 @@ class TlsClientSettings(Part):
     def _certificate_has_its_key(self) -> Self:
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key belong together: give both, or neither")
+        return self
+
+
+class CallerSettings(Part):
+    """One peer that may open an association to the node."""
+
+    ae_title: AETitle
+    addresses: tuple[Network, ...] = Field(min_length=1, description="addresses or networks, e.g. 10.1.2.0/24")
+    certificates: tuple[str, ...] = Field(
+        default=(), description="names (CN, DNS) or sha256 fingerprints, one of which it must show; none: any trusted"
+    )
+    report_host: Host | None = Field(
+        default=None, description="where storage commitment results go when its association has ended"
+    )
+    report_port: Port | None = None
+    report_tls: TlsClientSettings | None = Field(default=None, description="TLS towards report_host")
+
+    @model_validator(mode="after")
+    def _report_address_is_whole(self) -> Self:
+        if (self.report_host is None) != (self.report_port is None):
+            raise ValueError("report_host and report_port belong together: give both, or neither")
         return self
 
 

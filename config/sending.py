@@ -10,6 +10,7 @@ from config.values import AETitle, Host, Name, Part, Port, Seconds, Timeout
 
 _COERCIBLE_VRS: Final = frozenset({"AE", "CS", "DA", "LO", "LT", "PN", "SH", "ST", "TM", "UT"})
 _META_GROUP: Final = 0x0002
+_TELLS_HOW_TEXT_IS_WRITTEN: Final = "SpecificCharacterSet"  # another value would garble every name
 _LONGEST_COERCED_VALUE: Final = 64  # of LO, the longest of the short text forms (PS3.5 6.2)
 
 
@@ -19,7 +20,7 @@ def _check_coercion(coerce: dict[str, str]) -> dict[str, str]:
         if tag is None:
             raise ValueError(f"{keyword!r} is no DICOM keyword; write it as in PS3.6, for instance InstitutionName")
         vr = dictionary_VR(tag)
-        if vr not in _COERCIBLE_VRS or tag >> 16 <= _META_GROUP:
+        if vr not in _COERCIBLE_VRS or tag >> 16 <= _META_GROUP or keyword == _TELLS_HOW_TEXT_IS_WRITTEN:
             raise ValueError(f"{keyword} ({vr}) cannot be coerced: only attributes that hold text, and no UID")
         if len(value) > _LONGEST_COERCED_VALUE or not value.isprintable():
             raise ValueError(f"{keyword}: a value has at most {_LONGEST_COERCED_VALUE} printable characters")

@@ -7,7 +7,19 @@ from typing import Annotated, Final
 
 import typer
 
-from node.commands import case, configuration, database, demo, outbox, sending, serving, status
+from node.commands import (
+    case,
+    configuration,
+    database,
+    demo,
+    outbox,
+    quarantine,
+    retention,
+    sending,
+    serving,
+    status,
+    verify,
+)
 from node.commands.surroundings import GlobalOptions
 
 _FAILED: Final = 1
@@ -19,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A DICOM node that finds spine tumours on MR series and sends back SR and overlays. For research use.",
 )
-for group in (serving, sending, status, outbox, case, configuration, database, demo):
+for group in (serving, sending, status, outbox, case, verify, retention, quarantine, configuration, database, demo):
     group.register(app)
 
 

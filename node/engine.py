@@ -19,7 +19,7 @@ class Engine(Protocol):
         ...
 
     def run(self, case: Case) -> Findings:
-        """Raises CaseRejected when the case can never be analysed; any other error may pass with a retry."""
+        """A case that can never be analysed gives findings that say so. Any error raised may pass with a retry."""
         ...
 
 

@@ -3,6 +3,7 @@ nothing and a second scheduler does no harm.
 """
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,11 +11,15 @@ from typing import Final
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy import func, select
 
 from config.settings import Settings
 from node.grouping import complete_cases, place_new_instances
 from node.logs import describe_error, traceback_without_values
+from node.retention import remove_aged, remove_for_space
+from node.verification import verify_nightly
 from storage import cases, outbox
 from storage.database import Database
 from storage.files import FileStore
@@ -25,40 +30,112 @@ log = structlog.get_logger(__name__)
 _GROUPING_EVERY_S: Final = 1.0
 _FINISHING_EVERY_S: Final = 2.0
 _HEALTH_EVERY_S: Final = 60.0
+_SPACE_EVERY_S: Final = 60.0
+# Local time, when few images come; neither hour is skipped or doubled by the change to summer time.
+_RETENTION_HOUR: Final = 1
+_VERIFY_HOUR: Final = 4
 _LOW_SPACE_FACTOR: Final = 2  # warn at twice the free space below which the receiver refuses images
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
+    """One timer: every `every_s` seconds, or once a day at `at_hour` o'clock, local time."""
+
     name: str
-    every_s: float
+    every_s: float | None
     run: Callable[[], object]
+    at_hour: int | None = None
+    stop: Callable[[], object] | None = None  # asks a long run to end soon; called when the node stops
+
+    def trigger(self) -> IntervalTrigger | CronTrigger:
+        if self.at_hour is not None:
+            return CronTrigger(hour=self.at_hour, minute=0)
+        return IntervalTrigger(seconds=self.every_s)
 
 
 def housekeeping(database: Database, files: FileStore, settings: Settings) -> list[Job]:
     """The jobs of one node."""
+    long = _Interruptible()
     return [
         Job("place", _GROUPING_EVERY_S, lambda: place_new_instances(database, settings)),
         Job("complete", _GROUPING_EVERY_S, lambda: complete_cases(database, settings)),
         Job("finish_delivered", _FINISHING_EVERY_S, lambda: finish_delivered(database)),
         Job("strand", _HEALTH_EVERY_S, lambda: strand_unknown_destinations(database, settings)),
         Job("health", _HEALTH_EVERY_S, lambda: report_health(database, files, settings)),
+        Job(
+            "retention",
+            None,
+            lambda: long.run(lambda check: remove_aged(database, files, settings, each_step=check)),
+            at_hour=_RETENTION_HOUR,
+            stop=long.stop,
+        ),
+        Job(
+            "space",
+            _SPACE_EVERY_S,
+            lambda: long.run(lambda check: remove_for_space(database, files, settings, each_step=check)),
+            stop=long.stop,
+        ),
+        Job(
+            "verify",
+            None,
+            lambda: long.run(lambda check: verify_nightly(database, files, settings, each_page=check)),
+            at_hour=_VERIFY_HOUR,
+            stop=long.stop,
+        ),
     ]
 
 
 def make_scheduler(jobs: list[Job]) -> BackgroundScheduler:
     """A scheduler, not yet started, that runs each job alone and late rather than never."""
-    scheduler = BackgroundScheduler(
+    scheduler = _Scheduler(
+        [job.stop for job in jobs if job.stop is not None],
         timezone="UTC",
         # without misfire_grace_time=None a job is dropped when all threads were busy for a second
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in jobs:
-        scheduler.add_job(job.run, "interval", seconds=job.every_s, id=job.name, name=job.name)
+        scheduler.add_job(job.run, job.trigger(), id=job.name, name=job.name)
     # it tells each failure of a job again, with a traceback; ours is told once per change
     logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     scheduler.add_listener(_JobFaults().note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
     return scheduler
+
+
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # the library is not typed
+    """Asks long jobs to end before it waits for them."""
+
+    def __init__(self, stops: list[Callable[[], object]], **options: object) -> None:
+        super().__init__(**options)
+        self._stops = stops
+
+    def shutdown(self, wait: bool = True) -> None:
+        for stop in self._stops:
+            stop()
+        super().shutdown(wait)
+
+
+class _Stopped(Exception):
+    """The node stops: a long job ends between two of its steps, and nothing of it is lost."""
+
+
+class _Interruptible:
+    """Runs long jobs that look now and then whether the node stops."""
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+
+    def run(self, job: Callable[[Callable[[], None]], object]) -> None:
+        try:
+            job(self._check)
+        except _Stopped:
+            log.info("job_broken_off", reason="the node stops", effect="it begins anew at its next time")
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopped
 
 
 def finish_delivered(database: Database) -> int:

@@ -15,11 +15,15 @@ import structlog
 from config.settings import AnyDestination, DestinationSettings, Settings
 from inference.findings import BundleIdentity
 from inference.pipeline import bundle_identity
+from node.commitment.clerk import make_clerk
+from node.commitment.resending import holdings_of_claims
 from node.errors import NodeError
 from node.grouping import reconsider_unrouted
-from node.receiver import Receiver
+from node.metrics import Metrics
+from node.receiver import ReceiverPool
 from node.scheduler import housekeeping, make_scheduler, strand_unknown_destinations
 from node.sender import Sender
+from node.services import NodeServices
 from node.worker_process import WorkerProcess
 from storage.database import Database, check_schema, upgrade
 from storage.files import FileStore
@@ -37,15 +41,18 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._parts = ExitStack()
-        self._receiver: Receiver | None = None
+        self._receiver: ReceiverPool | None = None
         self._worker = WorkerProcess(settings)
 
     @property
     def port(self) -> int:
         """The port that the receiver listens on. Raises NodeError before the start."""
-        if self._receiver is None:
-            raise NodeError("the node is not running: start it before asking for its port")
-        return self._receiver.port
+        return self._started_receiver().port
+
+    @property
+    def receiver_pids(self) -> list[int]:
+        """Of the receiver processes that live. Raises NodeError before the start."""
+        return self._started_receiver().pids
 
     @property
     def worker_pid(self) -> int | None:
@@ -85,21 +92,34 @@ class Service:
         scheduler = make_scheduler(housekeeping(database, files, settings))
         scheduler.start()
         self._parts.callback(scheduler.shutdown)
-        sender = Sender(
-            database,
-            files,
-            [one for one in settings.destinations if isinstance(one, DestinationSettings)],
-            settings.sender,
-            settings.receiver.ae_title,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
-        )
-        sender.start()
-        self._parts.callback(sender.stop)
-        receiver = Receiver(settings.receiver, settings.callers, files=files, recorder=recorder, clock=database.now)
+        services = NodeServices(database, files, settings)
+        self._start_way_out(database, files, services)
+        metrics = Metrics()
+        if (offered := metrics.serve(settings.monitoring)) is not None:
+            self._parts.callback(offered.close)
+        receiver = ReceiverPool(settings, files=files, recorder=recorder, services=services, metrics=metrics)
         receiver.start()
         self._parts.callback(receiver.stop, _RECEIVER_DRAIN_S)
         self._receiver = receiver
         self._announce(bundle)
+
+    def _start_way_out(self, database: Database, files: FileStore, services: NodeServices) -> None:
+        settings, ae_title = self._settings, self._settings.receiver.ae_title
+        owner = f"{socket.gethostname()}:{os.getpid()}"
+        holdings = holdings_of_claims(database, ae_title)
+        sender = Sender(
+            database, files, settings.destinations, settings.sender, ae_title, owner=owner, holdings=holdings
+        )
+        sender.start()
+        self._parts.callback(sender.stop)
+        clerk = make_clerk(database, files, settings, services, owner=owner)
+        clerk.start()
+        self._parts.callback(clerk.stop)
+
+    def _started_receiver(self) -> ReceiverPool:
+        if self._receiver is None:
+            raise NodeError("the node is not running: start it before asking for its port or its processes")
+        return self._receiver
 
     def _open_database(self) -> Database:
         storage = self._settings.storage
@@ -118,6 +138,7 @@ class Service:
             ae_title=settings.receiver.ae_title,
             address=settings.receiver.bind_address,
             port=self.port,
+            tls_port=self._started_receiver().tls_port,
             destinations=[_address(one) for one in settings.destinations],
             bundle=bundle.name,
             bundle_version=bundle.version,
@@ -139,7 +160,8 @@ class Service:
 def _address(destination: AnyDestination) -> str:
     if isinstance(destination, DestinationSettings):
         return f"{destination.name}={destination.ae_title}@{destination.host}:{destination.port}"
-    return f"{destination.name}={destination.url}"
+    url = destination.url  # without user, password and query, which may be secrets
+    return f"{destination.name}={url.scheme}://{url.host}:{url.port}{url.path or ''}"
 
 
 def serve(settings: Settings) -> None:

@@ -12,15 +12,17 @@ import structlog
 
 from config.settings import Settings
 from inference.case import Case
-from inference.errors import CaseRejected
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
 from node.answer import NotStored, Stopwatch, Work, make_report, not_analysed, storing
 from node.engine import Engine
+from node.forwarding import forward_answered
+from node.grouping import last_decision
 from node.lease import Heartbeat
 from node.logs import describe_error
 from node.report import ReportError
 from storage import case_claims, cases
+from storage.case_states import CaseEvent
 from storage.cases import Claim, NewReportObject
 from storage.database import Database
 from storage.errors import LeaseLost, StorageError
@@ -33,11 +35,16 @@ _STORAGE_RETRY_S: Final = 5.0  # after a fault of the database, before the next 
 # Room that a person made is noticed within a minute. Analysing again costs seconds, so the delay still grows up to it.
 _LONGEST_STORAGE_RETRY_S: Final = 60.0
 _LARGEST_EXPONENT: Final = 32  # beyond every cap
+_ROUTE_RETRY_S: Final = 300.0  # a route comes back when the node is started again: its cases are answered soon after
 _PATH: Final = re.compile(r"(?<![\w.])/[^\s/'\":;,]+(?:/[^\s'\":;,]*)+")
 
 
 class FreshProcessNeeded(Exception):
     """The GPU context of this process is broken: every later run would fail too. End the process, start another."""
+
+
+class _RouteGone(Exception):
+    """No route takes the case any more: an answer would go nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Worker:
         self._owner = owner
         self._current: Claim | None = None
         self._faults_in_a_row = 0  # answers that storage did not take
+        self._has_room = True  # as it was when it was looked at last
+        self._told_without_route: set[int] = set()
 
     def run(self, stop: threading.Event) -> None:
         """Answer cases until `stop` is set; the case in work is finished first. Raises FreshProcessNeeded."""
@@ -74,11 +83,11 @@ class Worker:
                 stop.wait(self._settings.worker.poll_s)
 
     def run_once(self) -> bool:
-        """Claim one case and answer it; False when none is ready.
+        """Claim one case and answer it; False when none is ready, or when there is no room for an answer.
 
         Raises StorageError when no case can be claimed, FreshProcessNeeded after an attempt that broke the GPU.
         """
-        work = self._claim()
+        work = self._claim() if self._is_room() else None
         if work is None:
             return False
         self._current = work.claim
@@ -90,6 +99,8 @@ class Worker:
                 log.warning("case_lost", reason=str(error), effect="nothing was written")
             except NotStored as error:
                 self._put_back(work.claim, error)
+            except _RouteGone as error:
+                self._wait_for_route(work.claim, str(error))
             except Exception as error:  # job boundary: one case must not end the worker
                 log.exception("case_attempt_failed", instances=len(work.instances))
                 self._give_back(work.claim, _told(error), self._retry_delay_s(work.claim))
@@ -107,6 +118,24 @@ class Worker:
         if claim is not None:
             self._give_back(claim, "the worker was stopped", 0.0)
 
+    def _is_room(self) -> bool:
+        """Whether the disk has more free space than must stay free; told when it changes. Cases wait, ready."""
+        free, least = self._files.free_bytes(), self._settings.receiver.minimum_free_bytes
+        has_room = free >= least
+        if has_room is not self._has_room:
+            self._has_room = has_room
+            if has_room:
+                log.info("worker_has_room_again", free_bytes=free)
+            else:
+                log.warning(
+                    "worker_waits_for_room",
+                    free_bytes=free,
+                    minimum_free_bytes=least,
+                    effect="no case is begun; they stay ready",
+                    remedy="make room on the disk of storage.data_dir, or let retention remove more",
+                )
+        return has_room
+
     def _claim(self) -> Work | None:
         worker = self._settings.worker
         with self._database.transaction() as session:
@@ -122,11 +151,13 @@ class Worker:
             return Work(
                 claim=claim,
                 instances=tuple(cases.instances_of(session, claim.case_id)),
+                released=last_decision(session, claim.case_id) == CaseEvent.RELEASED,
                 predecessor=cases.previous_report(session, claim.case_id, claim.revision),
             )
 
     def _answer(self, work: Work) -> None:
         claim, watch, begin = work.claim, Stopwatch(), time.perf_counter()
+        destinations = self._destinations(work)
         with storing("the database"):
             waited_s = (self._database.now() - claim.state_since).total_seconds()
         log.info("case_claimed", instances=len(work.instances), waited_s=round(waited_s, 3))
@@ -144,10 +175,11 @@ class Worker:
                     claim,
                     findings=to_json(findings),
                     objects=answer.objects,
-                    destinations=self._destinations(claim),
+                    destinations=destinations,
                     failed_reason=answer.failed_reason,
                     now=self._database.now(),
                 )
+                forward_answered(session, self._settings, work.instances, self._database.now())
         log.info(
             "case_reported",
             status=findings.status.value,
@@ -161,11 +193,8 @@ class Worker:
         claim = work.claim
         if claim.give_up_reason is not None:
             return self._last_word(work, claim.give_up_reason, watch)
-        try:
-            with watch.stage("engine"):
-                findings = self._engine.run(self._case(work))
-        except CaseRejected as error:
-            findings = not_analysed(self._engine.identity, Reason.NO_ELIGIBLE_SERIES, _without_paths(str(error)))
+        with watch.stage("engine"):
+            findings = self._engine.run(self._case(work))
         try:
             return _Answer(findings, self._make_report(findings, work, watch), None)
         except ReportError as error:  # the findings and their report contradict each other: neither may leave
@@ -202,12 +231,17 @@ class Worker:
 
         return renew
 
-    def _destinations(self, claim: Claim) -> tuple[str, ...]:
-        route = next((one for one in self._settings.routes if one.name == claim.route), None)
-        if route is None:
-            log.error("route_gone", route=claim.route, effect="the report is kept and delivered to nobody")
-            return ()
-        return route.results_to
+    def _destinations(self, work: Work) -> tuple[str, ...]:
+        """Of the route that the case came by, or, where that was renamed or removed, of the one its senders take now.
+
+        Raises _RouteGone when there is neither.
+        """
+        callers = dict.fromkeys(row.calling_ae_title for row in work.instances)
+        by_name = [one for one in self._settings.routes if one.name == work.claim.route]
+        for route in (*by_name, *map(self._settings.route_for, callers)):
+            if route is not None and route.pipeline != "none":
+                return route.results_to
+        raise _RouteGone(f"route {work.claim.route} is gone and no other route takes {', '.join(callers)}")
 
     def _retry_delay_s(self, claim: Claim) -> float:
         doublings = min(claim.attempt - 1, _LARGEST_EXPONENT)
@@ -219,11 +253,22 @@ class Worker:
         delay_s = min(self._settings.worker.retry_base_s * 2.0**doublings, _LONGEST_STORAGE_RETRY_S)
         self._faults_in_a_row += 1
         log.warning("answer_not_stored", reason=str(error), cause=str(error.__cause__), retry_after_s=delay_s)
+        self._return_uncounted(claim, str(error), delay_s)
+
+    def _wait_for_route(self, claim: Claim, reason: str) -> None:
+        """Return the case until the settings have a route for it again; told once for each case."""
+        if claim.case_id not in self._told_without_route:
+            self._told_without_route.add(claim.case_id)
+            effect, remedy = "the case stays ready, unanswered", "add a route for its senders and start the node again"
+            log.error("route_gone", reason=reason, effect=effect, remedy=remedy)
+        self._return_uncounted(claim, reason, _ROUTE_RETRY_S)
+
+    def _return_uncounted(self, claim: Claim, reason: str, delay_s: float) -> None:
         try:
             with self._database.transaction() as session:
                 now = self._database.now()
                 later = now + timedelta(seconds=delay_s)
-                case_claims.put_back(session, claim, reason=str(error), now=now, available_at=later)
+                case_claims.put_back(session, claim, reason=reason, now=now, available_at=later)
         except (LeaseLost, StorageError) as fault:
             log.warning("case_not_given_back", reason=str(fault))
 

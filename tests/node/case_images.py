@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from node.instance_sink import InstanceSink, ReceivedObject
+from config.settings import ReceiverSettings
+from node.instance_sink import AnnouncedObject, InstanceSink
 from storage.database import Database
 from storage.files import FileStore
 from storage.instances import InstanceRecorder
@@ -44,18 +45,18 @@ def take_in(
 ) -> None:
     """Store and record images, as a C-STORE does."""
     recorder = InstanceRecorder(database)
-    sink = InstanceSink(files, recorder, clock=clock, minimum_free_bytes=0)
+    sink = InstanceSink(files, recorder, clock=clock, settings=ReceiverSettings(minimum_free_bytes=0))
     for image in images:
         buffer = BytesIO()
         write_dataset_to(buffer, image)
         sink.take(
-            ReceivedObject(
+            AnnouncedObject(
                 sop_class_uid=str(image.SOPClassUID),
                 sop_instance_uid=str(image.SOPInstanceUID),
                 transfer_syntax_uid=str(ExplicitVRLittleEndian),
                 calling_ae_title=caller,
-                encoded=buffer.getvalue(),
-            )
+            ),
+            buffer.getvalue(),
         )
     recorder.close()
 

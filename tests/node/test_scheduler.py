@@ -16,6 +16,7 @@ from storage.schema import CaseRow, CaseState, DeliveryRow, DeliveryState
 from tests.node.conftest import Clock, Receive
 
 PATIENCE_S = 10.0
+LONG_JOBS = ("retention", "space", "verify")
 
 
 def run_until(jobs: list[Job], condition: Callable[[], bool]) -> None:
@@ -57,7 +58,7 @@ def test_a_job_that_fails_does_not_stop_its_neighbour() -> None:
 def test_the_house_has_a_job_for_every_step(database: Database, files: FileStore, settings: Settings) -> None:
     jobs = housekeeping(database, files, settings)
 
-    assert [job.name for job in jobs] == ["place", "complete", "finish_delivered", "strand", "health"]
+    assert [job.name for job in jobs] == ["place", "complete", "finish_delivered", "strand", "health", *LONG_JOBS]
     for job in jobs:
         job.run()
 
@@ -116,3 +117,42 @@ def test_health_warns_of_held_cases_and_dead_letters(
 
     warnings = {entry["event"]: entry["count"] for entry in logs if entry["log_level"] == "warning"}
     assert warnings == {"cases_held": 1, "deliveries_dead": 1}
+
+
+def test_a_nightly_job_waits_for_its_hour_whatever_the_day() -> None:
+    scheduler = make_scheduler([Job("verify", None, lambda: None, at_hour=4)])
+    scheduler.start(paused=True)
+    try:
+        (job,) = scheduler.get_jobs()
+        first = job.next_run_time
+        second = job.trigger.get_next_fire_time(first, first)
+    finally:
+        scheduler.shutdown()
+
+    assert (first.hour, first.minute) == (4, 0)
+    assert (second - first).days <= 1
+
+
+def test_a_long_job_is_asked_to_end_before_the_scheduler_waits_for_it() -> None:
+    began, stopping = threading.Event(), threading.Event()
+
+    def long() -> None:
+        began.set()
+        assert stopping.wait(PATIENCE_S)
+
+    run_until([Job("long", 0.02, long, stop=stopping.set)], lambda: began.wait(PATIENCE_S))
+
+    assert stopping.is_set()
+
+
+def test_verify_ends_at_its_next_page_when_the_node_stops(
+    database: Database, files: FileStore, settings: Settings
+) -> None:
+    (job,) = [job for job in housekeeping(database, files, settings) if job.name == "verify"]
+    assert job.stop is not None
+    job.stop()
+
+    with capture_logs() as logs:
+        job.run()
+
+    assert [entry["event"] for entry in logs] == ["job_broken_off"]

@@ -1,5 +1,6 @@
 """A ready case always gets an answer, at most once, whatever breaks on the way."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,9 +10,8 @@ import pytest
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from config.settings import Settings
+from config.settings import RouteSettings, Settings
 from inference.case import Case
-from inference.errors import CaseRejected
 from inference.findings import (
     Box,
     BundleIdentity,
@@ -191,16 +191,6 @@ def test_used_up_attempts_end_in_a_not_analysed_report(ready_site: Site) -> None
     assert ready_site.deliveries()
 
 
-def test_a_rejected_case_is_answered_at_once_without_a_retry(ready_site: Site) -> None:
-    ready_site.engine.script = [failing(CaseRejected("No series of the case can be read."))]
-
-    ready_site.worker().run_once()
-
-    assert ready_site.case().state == CaseState.REPORTED
-    assert ready_site.findings()["reason"] == "no_eligible_series"
-    assert ready_site.findings()["detail"] == "No series of the case can be read."
-
-
 def test_a_case_that_a_person_rejected_runs_no_model(site: Site) -> None:
     site.receive(mr_image(1), mr_image(2, PatientBirthDate="19500101"))
     site.make_ready()
@@ -258,7 +248,7 @@ def test_a_second_attempt_makes_the_same_objects(ready_site: Site, monkeypatch: 
 
 
 def test_a_report_that_contradicts_its_images_is_replaced_by_not_analysed(ready_site: Site) -> None:
-    ready_site.engine.script = [lambda _case: _findings_on_an_unknown_image()]
+    ready_site.engine.script = [lambda _case: _findings_on("2.25.99")]
 
     ready_site.worker().run_once()
 
@@ -419,13 +409,96 @@ def test_a_late_image_gives_a_second_report_that_names_the_first(ready_site: Sit
     assert first.SOPInstanceUID in str(reports[1].PredecessorDocumentsSequence)
 
 
-def test_a_case_whose_route_is_gone_is_still_answered(ready_site: Site) -> None:
-    ready_site.settings = ready_site.settings.model_copy(update={"routes": ()})
+def test_a_case_whose_route_was_renamed_goes_the_way_of_its_sender_now(ready_site: Site) -> None:
+    renamed = RouteSettings(name="spine-2", callers=("SCANNER",), results_to=("archive",))
+    ready_site.settings = ready_site.settings.model_copy(update={"routes": (renamed,)})
 
     ready_site.worker().run_once()
 
     assert ready_site.case().state == CaseState.REPORTED
-    assert ready_site.deliveries() == []
+    assert {one.destination for one in ready_site.deliveries()} == {"archive"}
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [(), (RouteSettings(name="relay", callers=("SCANNER",), pipeline="none", forward_originals_to=("archive",)),)],
+    ids=["none", "one that only forwards"],
+)
+def test_a_case_that_no_route_takes_waits_with_the_reason_and_is_told_once(
+    ready_site: Site, routes: tuple[RouteSettings, ...]
+) -> None:
+    before = ready_site.settings
+    ready_site.settings = before.model_copy(update={"routes": routes})
+    worker = ready_site.worker()
+
+    with capture_logs() as logs:
+        for _ in range(2 * before.worker.maximum_attempts):
+            assert worker.run_once() is True
+            ready_site.clock.pass_s(3600)
+
+    case = ready_site.case()
+    assert (case.state, case.attempts) == (CaseState.READY, 0)
+    assert "route spine is gone" in case.reason
+    assert [entry["event"] for entry in logs].count("route_gone") == 1
+    assert ready_site.engine.cases == []
+    ready_site.settings = before
+    ready_site.worker().run_once()
+    assert ready_site.case().state == CaseState.REPORTED
+
+
+def sick_disk(*_arguments: object, **_named: object) -> pydicom.Dataset:
+    raise OSError(errno.EIO, "Input/output error", "/srv/secret/data/instances/x.dcm")
+
+
+def test_a_disk_that_cannot_be_read_for_a_while_does_not_cost_a_good_answer(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready_site.engine.script = [lambda _case: _findings_on("2.25.10001")] * 2
+    with monkeypatch.context() as patched:
+        patched.setattr("node.answer.dcmread", sick_disk)
+        ready_site.worker().run_once()
+    assert ready_site.case().state == CaseState.READY
+    assert "/srv" not in ready_site.case().reason
+    ready_site.clock.pass_s(400)
+
+    ready_site.worker().run_once()
+
+    assert ready_site.case().state == CaseState.REPORTED
+    assert ready_site.findings()["status"] == "lesion_detected"
+
+
+def test_a_case_that_is_given_up_ends_also_when_the_disk_cannot_be_read(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.answer.dcmread", sick_disk)
+    worker = ready_site.worker()
+    for _ in range(4):
+        worker.run_once()
+        ready_site.clock.pass_s(400)
+
+    with ready_site.database.reading() as session:
+        kinds = list(session.scalars(select(ReportObjectRow.kind)))
+    assert ready_site.case().state == CaseState.FAILED
+    assert kinds == ["sr", "summary"]
+
+
+def test_a_released_case_of_two_patient_ids_is_answered_and_says_so(site: Site) -> None:
+    by_study = site.settings.grouping.model_copy(update={"group_by": "study"})
+    site.settings = site.settings.model_copy(update={"grouping": by_study})
+    site.receive(mr_image(1), mr_image(2, PatientID="PID-0815"), mr_image(3))
+    site.make_ready()
+    assert site.case().state == CaseState.HELD
+    with site.database.transaction() as session:
+        cases.release(session, session.get_one(CaseRow, site.case().id), "one person, two numbers", site.clock())
+    site.make_ready()
+    site.engine.script = [lambda _case: _findings_on("2.25.10002", used=("2.25.10001",))]
+
+    site.worker().run_once()
+
+    assert site.case().state == CaseState.REPORTED
+    report = site.objects()[0]
+    assert (report.PatientID, report.StudyInstanceUID) == (PATIENT_ID, "2.25.2000")
+    assert "images under 2 patient identities" in report.to_json()
 
 
 def test_no_log_line_of_a_case_identifies_the_patient(ready_site: Site) -> None:
@@ -443,8 +516,12 @@ def test_no_log_line_of_a_case_identifies_the_patient(ready_site: Site) -> None:
         assert secret not in text
 
 
-def _findings_on_an_unknown_image() -> Findings:
-    image = ImageReference(sop_class_uid="1.2.840.10008.5.1.4.1.1.4", sop_instance_uid="2.25.99")
+def _findings_on(sop_instance_uid: str, *, used: tuple[str, ...] = ()) -> Findings:
+    """One lesion on this image; `used` are images that were analysed as well."""
+    *others, image = (
+        ImageReference(sop_class_uid="1.2.840.10008.5.1.4.1.1.4", sop_instance_uid=uid)
+        for uid in (*used, sop_instance_uid)
+    )
     box = Box(x0=2, y0=2, x1=8, y1=8)
     lesion = Lesion(
         image=image,
@@ -471,7 +548,7 @@ def _findings_on_an_unknown_image() -> Findings:
         study_instance_uid="2.25.2000",
         kind=SequenceKind.T1,
         kind_evidence="TR 400 ms",
-        images=(image,),
+        images=(*others, image),
     )
     return replace(
         NO_LESION,

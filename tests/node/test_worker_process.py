@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings, StorageSettings
 from node import worker_process
-from node.worker_process import WorkerProcess, read_settings
+from node.child_process import read_settings
+from node.worker_process import WorkerProcess
 
 PATIENCE_S = 30.0
 SECRET_URL = "postgresql+psycopg://spinenode:hunter2@db/spinenode"  # noqa: S105 - a made-up password
