@@ -15,9 +15,9 @@ from inference.case import Case
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
 from node.answer import NotStored, Stopwatch, Work, make_report, not_analysed, storing
+from node.doubts import last_decision
 from node.engine import Engine
 from node.forwarding import forward_answered
-from node.grouping import last_decision
 from node.lease import Heartbeat
 from node.logs import describe_error
 from node.report import ReportError

@@ -4,6 +4,7 @@ Each change of a case raises its `fence`, and each change checks the state and t
 acts on a stale view. The worker's steps are in `storage.case_claims` and offered here too.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -36,8 +37,9 @@ __all__ = [
     "hold",
     "in_state",
     "instances_of",
+    "made_by_node",
     "mark_ready",
-    "place",
+    "place_all",
     "previous_report",
     "reject",
     "release",
@@ -69,21 +71,23 @@ def unplaced(session: Session, limit: int = 500, after_id: int = 0) -> list[Inst
     return locked(session, select(InstanceRow).where(*waiting).order_by(InstanceRow.id).limit(limit))
 
 
-def place(session: Session, instance: InstanceRow, *, group_key: str, route: str, now: datetime) -> CaseRow | None:
-    """Put a new instance into its case, which is made if there is none, and return the case.
+def place_all(
+    session: Session, instances: Sequence[InstanceRow], *, group_key: str, route: str, now: datetime
+) -> CaseRow | None:
+    """Put new instances, at least one, into their case, which is made if there is none, and return the case.
 
     A case that waited for a worker collects again; one that was answered begins a new revision; one that is held
-    stays held. While the case is running nothing changes and None is returned: the instance stays NEW and is
+    stays held. While the case is running nothing changes and None is returned: the instances stay NEW and are
     offered again by `unplaced`. The case keeps the route of its first instance.
     """
     case = _find(session, group_key)
     if case is None:
-        case = _open(session, instance, group_key=group_key, route=route, now=now)
+        case = _open(session, instances[0], group_key=group_key, route=route, now=now)
     if case.state == CaseState.RUNNING.value:
         return None
-    _set_placement(session, instance, Placement.IN_CASE, reason="", case_id=case.id)
+    _set_placement(session, instances, Placement.IN_CASE, reason="", case_id=case.id)
     state = CaseState(case.state)
-    last_instance_at = max(case.last_instance_at, _received(instance, now))
+    last_instance_at = max(case.last_instance_at, *(_received(instance, now) for instance in instances))
     if state in (CaseState.COLLECTING, CaseState.HELD):
         move(session, case, CaseEvent.INSTANCE_ARRIVED, now=now, last_instance_at=last_instance_at)
         return case
@@ -101,11 +105,18 @@ def place(session: Session, instance: InstanceRow, *, group_key: str, route: str
     return case
 
 
-def set_aside(session: Session, instance: InstanceRow, placement: Placement, reason: str) -> None:
-    """Keep a new instance out of every case, with the reason. Raises IllegalTransition when it was placed already."""
+def set_aside(session: Session, instances: Sequence[InstanceRow], placement: Placement, reason: str) -> None:
+    """Keep new instances out of every case, with the reason. Raises IllegalTransition when one was placed already."""
     if placement not in (Placement.SET_ASIDE, Placement.OTHER_CONTENT):
-        raise IllegalTransition(f"instance {instance.id}: {placement} is no place aside; use place()")
-    _set_placement(session, instance, placement, reason=reason, case_id=None)
+        raise IllegalTransition(f"{placement} is no place aside; use place_all()")
+    _set_placement(session, instances, placement, reason=reason, case_id=None)
+
+
+def made_by_node(session: Session, instances: Sequence[InstanceRow]) -> set[str]:
+    """The SOP Instance UIDs among them that are the node's own report objects, come back."""
+    uids = [instance.sop_instance_uid for instance in instances]
+    known = select(ReportObjectRow.sop_instance_uid).where(ReportObjectRow.sop_instance_uid.in_(uids))
+    return set(session.scalars(known))
 
 
 def in_state(session: Session, *states: CaseState) -> list[CaseRow]:
@@ -199,13 +210,15 @@ def _open(session: Session, instance: InstanceRow, *, group_key: str, route: str
 
 
 def _set_placement(
-    session: Session, instance: InstanceRow, placement: Placement, *, reason: str, case_id: int | None
+    session: Session, instances: Sequence[InstanceRow], placement: Placement, *, reason: str, case_id: int | None
 ) -> None:
     values = {"placement": placement.value, "placement_reason": reason, "case_id": case_id}
-    still_new = InstanceRow.id == instance.id, InstanceRow.placement == Placement.NEW.value
-    if change(session, InstanceRow, still_new, values) != 1:
-        raise IllegalTransition(f"instance {instance.id} was placed already; read the unplaced instances again")
-    show(instance, values)
+    ids = [instance.id for instance in instances]
+    still_new = InstanceRow.id.in_(ids), InstanceRow.placement == Placement.NEW.value
+    if change(session, InstanceRow, still_new, values) != len(ids):
+        raise IllegalTransition(f"one of the instances {ids} was placed already; read the unplaced instances again")
+    for instance in instances:
+        show(instance, values)
 
 
 def _received(instance: InstanceRow, now: datetime) -> datetime:

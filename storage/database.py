@@ -8,6 +8,7 @@ PostgreSQL: read committed; the same statements, `SKIP LOCKED` where rows are cl
 import errno
 import json
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ class Database:
         self.engine = _engine(url)
         self._reading_engine = self.engine.execution_options(**{_READ_ONLY: True})
         self._clock = clock
+        self._turn = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
@@ -57,8 +59,22 @@ class Database:
 
         Raises StorageFull when the disk is full, StorageError for every other fault of the database.
         """
-        with self._session(self.engine) as session:
+        with self.write_turn(), self._session(self.engine) as session:
             yield session
+
+    @contextmanager
+    def write_turn(self) -> Iterator[None]:
+        """Writers of this process take turns on SQLite; whoever writes past `transaction` takes one here.
+
+        SQLite itself lets them poll, with pauses that grow to a tenth of a second; here the next one is woken at
+        once. Between processes it stays with SQLite's way, as after a turn that does not end.
+        """
+        has_turn = self.is_sqlite and self._turn.acquire(timeout=_BUSY_TIMEOUT_MS / 1000)
+        try:
+            yield
+        finally:
+            if has_turn:
+                self._turn.release()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

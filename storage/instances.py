@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.database import Database, translated
 from storage.errors import StorageError
-from storage.new_instance import NewInstance, Outcome
+from storage.new_instance import NOT_EXAMINED, NewInstance, Outcome
 from storage.schema import InstanceRow, Placement
 
 __all__ = ["Done", "InstanceRecorder", "NewInstance", "Outcome"]
@@ -38,7 +38,7 @@ _PLACEMENTS: Final = {
     Outcome.NEW: {"placement": Placement.NEW.value, "placement_reason": ""},
     Outcome.OTHER_CONTENT: {
         "placement": Placement.OTHER_CONTENT.value,
-        "placement_reason": "the SOP Instance UID is known with other content",
+        "placement_reason": NOT_EXAMINED,
     },
 }
 
@@ -209,14 +209,14 @@ class InstanceRecorder:
 
     def _insert_new(self, rows: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
         """Commit the rows whose UIDs are not known, and return their UIDs and contents."""
-        with self._one_statement.begin() as connection:
+        with self._database.write_turn(), self._one_statement.begin() as connection:
             inserted = connection.execute(self._insert_if_new, [row | _PLACEMENTS[Outcome.NEW] for row in rows])
             return {(uid, content_sha256) for uid, content_sha256 in inserted}
 
     def _insert_known(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         """Commit rows under UIDs that are known: only other contents are added."""
         uids = {row["sop_instance_uid"] for row in rows}
-        with self._database.engine.begin() as connection:
+        with self._database.write_turn(), self._database.engine.begin() as connection:
             _lock_uids(connection, uids)
             known = _known_contents(connection, uids)
             outcomes = [known[row["sop_instance_uid"]].add(row["content_sha256"]) for row in rows]

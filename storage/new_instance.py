@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+# With which reason a second content under a known SOP Instance UID is recorded, until grouping has looked at it.
+NOT_EXAMINED: Final = "the SOP Instance UID is known with other content"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,9 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, case, exists, not_, or_, select
 from sqlalchemy.orm import aliased
 
+from storage.new_instance import NOT_EXAMINED
 from storage.outbox import is_settled
 from storage.schema import CaseRow, CaseState, DeliveryRow, DeliveryState, InstanceRow, Placement, ReportObjectRow
-
-# The reason with which a second content is recorded. Grouping writes another one when it has looked at it.
-NOT_EXAMINED: Final = "the SOP Instance UID is known with other content"
 
 _ARRIVED: Final = (DeliveryState.SENT.value, DeliveryState.COMMITTED.value)
 _ENDED: Final = (CaseState.DONE.value, CaseState.FAILED.value)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from inference.findings import Findings, SequenceVote, Status
 from inference.findings_json import from_json
 from node.commands.output import show_table, show_text
-from node.grouping import contradictions
+from node.doubts import contradictions
 from storage import cases
 from storage.schema import CaseRow, CaseState, DeliveryRow, InstanceRow, Placement, ReportObjectRow
 

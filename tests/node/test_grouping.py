@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from config.settings import GroupingSettings, RouteSettings, Settings
 from node.completeness import completeness
-from node.grouping import complete_cases, contradictions, place_new_instances, reconsider_unrouted
+from node.doubts import contradictions
+from node.grouping import complete_cases, place_new_instances, reconsider_unrouted
 from node.identity import Identity, conflicts
 from storage import cases
 from storage.cases import Claim
@@ -393,14 +394,14 @@ def test_one_case_whose_end_cannot_be_told_does_not_keep_the_others_from_theirs(
 def test_one_instance_that_cannot_be_placed_does_not_keep_the_others_from_their_case(
     node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = cases.place
+    place_all = cases.place_all
 
-    def fails_for_p1(session: Session, instance: InstanceRow, **where: Any) -> CaseRow | None:
-        if instance.patient_id == "P1":
+    def fails_for_p1(session: Session, instances: Sequence[InstanceRow], **where: Any) -> CaseRow | None:
+        if any(instance.patient_id == "P1" for instance in instances):
             raise OverflowError("poison")
-        return place(session, instance, **where)
+        return place_all(session, instances, **where)
 
-    monkeypatch.setattr("node.grouping.cases.place", fails_for_p1)
+    monkeypatch.setattr("node.grouping.cases.place_all", fails_for_p1)
     receive()
     receive(**SECOND_PATIENT)
 
@@ -415,11 +416,11 @@ def test_an_image_whose_identity_could_not_be_compared_is_in_no_case_until_it_ca
         raise OverflowError("poison")
 
     receive()
-    monkeypatch.setattr("node.grouping.conflicts", fails)
+    monkeypatch.setattr("node.doubts.conflicts", fails)
     assert node.place() == 0
     assert [row.placement for row in node.instances()] == ["new"]
 
-    monkeypatch.setattr("node.grouping.conflicts", conflicts)
+    monkeypatch.setattr("node.doubts.conflicts", conflicts)
 
     assert node.place() == 1
     assert node.states() == [("collecting", 1)]
@@ -580,3 +581,21 @@ def test_a_second_content_that_the_node_made_is_not_forwarded(node: Node, receiv
     node.place()
 
     assert node.forwarded_to() == ["pacs"]
+
+
+def test_one_instance_that_cannot_be_set_aside_does_not_keep_the_others_waiting(
+    node: Node, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_aside = cases.set_aside
+
+    def fails_for_p1(session: Session, instances: Sequence[InstanceRow], *why: Any) -> None:
+        if any(instance.patient_id == "P1" for instance in instances):
+            raise OverflowError("poison")
+        set_aside(session, instances, *why)
+
+    monkeypatch.setattr("node.grouping.cases.set_aside", fails_for_p1)
+    receive(manufacturer="SpineNode")
+    receive(manufacturer="SpineNode", **SECOND_PATIENT)
+
+    assert node.place() == 1
+    assert [row.placement for row in node.instances()] == ["new", "set_aside"]

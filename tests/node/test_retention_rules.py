@@ -15,7 +15,7 @@ from storage import cases, outbox
 from storage.database import Database
 from storage.files import FileStore
 from storage.retention import Freed
-from storage.schema import DeliveryRow, InstanceRow, Placement
+from storage.schema import CommitmentReportRow, CommitmentReportState, DeliveryRow, InstanceRow, Placement
 from storage.verify import verify
 from tests.node.case_images import mr_image, take_in
 from tests.node.conftest import Clock
@@ -30,7 +30,7 @@ def forwarded(database: Database, files: FileStore, clock: Clock) -> None:
     take_in(database, files, *(mr_image(number) for number in (1, 2, 3)), clock=clock)
     with database.transaction() as session:
         for instance in session.scalars(select(InstanceRow)):
-            cases.set_aside(session, instance, Placement.SET_ASIDE, "route spine only forwards")
+            cases.set_aside(session, [instance], Placement.SET_ASIDE, "route spine only forwards")
             outbox.forward(session, instance, ["pacs"], clock())
         for delivery in session.scalars(select(DeliveryRow)):
             delivery.state, delivery.sent_at = "sent", clock()
@@ -181,3 +181,31 @@ def test_the_use_of_the_disk_is_a_share_of_what_this_process_may_fill(files: Fil
 
     assert 0 < used < total
     assert total - used == pytest.approx(files.free_bytes(), rel=0.05)
+
+
+def test_settled_commitments_are_forgotten_with_age(
+    database: Database, files: FileStore, settings: Settings, clock: Clock
+) -> None:
+    def reported() -> CommitmentReportRow:
+        return CommitmentReportRow(
+            transaction_uid=f"2.25.{clock().timestamp():.0f}",
+            calling_ae_title="SCANNER",
+            address="127.0.0.1",
+            instances=[],
+            state=CommitmentReportState.REPORTED.value,
+            requested_at=clock(),
+            available_at=clock(),
+        )
+
+    with database.transaction() as session:
+        session.add(reported())
+    clock.pass_s(31 * DAY_S)
+    with database.transaction() as session:
+        session.add(reported())
+
+    with capture_logs() as logs:
+        remove_aged(database, files, settings)
+
+    with database.reading() as session:
+        assert session.scalars(select(CommitmentReportRow.requested_at)).all() == [clock()]
+    assert [(entry["event"], entry["commitments"]) for entry in logs] == [("retention_removed_aged", 1)]

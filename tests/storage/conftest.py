@@ -107,7 +107,7 @@ class CaseMaker:
         self._recorder.record(new_instance(self._number, **{"received_at": self.clock(), **changes}))
         with self.database.transaction() as session:
             (instance,) = [row for row in cases.unplaced(session) if row.sop_instance_uid == f"2.25.1{self._number}"]
-            return cases.place(session, instance, group_key=group_key, route="spine", now=self.clock())
+            return cases.place_all(session, [instance], group_key=group_key, route="spine", now=self.clock())
 
     def collecting(self, group_key: str = "group") -> CaseRow:
         case = self.receive(group_key)

@@ -39,7 +39,7 @@ class Node:
         row = self.receive_new(uid=uid, study=f"2.25.3{sum(group_key.encode())}")
         with self.database.transaction() as session:
             (instance,) = [one for one in cases.unplaced(session) if one.id == row.id]
-            cases.place(session, instance, group_key=group_key, route="spine", now=self.clock())
+            cases.place_all(session, [instance], group_key=group_key, route="spine", now=self.clock())
         return self.look(row.id)
 
     def receive_new(
@@ -72,7 +72,7 @@ class Node:
         row = self.receive_new()
         with self.database.transaction() as session:
             instance = session.get_one(InstanceRow, row.id)
-            cases.set_aside(session, instance, Placement.SET_ASIDE, "route spine only forwards")
+            cases.set_aside(session, [instance], Placement.SET_ASIDE, "route spine only forwards")
             outbox.forward(session, instance, destinations, self.clock())
         return self.look(row.id)
 

@@ -163,10 +163,10 @@ def test_an_instance_is_placed_once(database: Database, recorder: InstanceRecord
     recorder.record(new_instance())
     with database.transaction() as session:
         (stale,) = cases.unplaced(session)
-        cases.place(session, stale, group_key="a", route="spine", now=clock())
+        cases.place_all(session, [stale], group_key="a", route="spine", now=clock())
 
     with pytest.raises(IllegalTransition, match="placed already"), database.transaction() as session:
-        cases.place(session, stale, group_key="b", route="spine", now=clock())
+        cases.place_all(session, [stale], group_key="b", route="spine", now=clock())
 
     with database.reading() as session:
         assert [case.group_key for case in cases.in_state(session, CaseState.COLLECTING)] == ["a"]
@@ -179,7 +179,7 @@ def test_an_instance_set_aside_keeps_its_reason_and_is_in_no_case(
 
     with database.transaction() as session:
         (instance,) = cases.unplaced(session)
-        cases.set_aside(session, instance, Placement.SET_ASIDE, "an object of this node come back")
+        cases.set_aside(session, [instance], Placement.SET_ASIDE, "an object of this node come back")
 
     with database.reading() as session:
         row = session.get_one(InstanceRow, instance.id)
@@ -200,7 +200,7 @@ def test_setting_aside_into_a_place_that_is_not_aside_is_refused(
     with database.transaction() as session:
         (instance,) = cases.unplaced(session)
         with pytest.raises(IllegalTransition):
-            cases.set_aside(session, instance, placement, "why")
+            cases.set_aside(session, [instance], placement, "why")
 
 
 def test_a_complete_case_is_ready_with_the_reason(make: CaseMaker) -> None:
@@ -293,10 +293,10 @@ def test_two_transactions_that_open_the_same_case_share_it(
 
     def place(instance: InstanceRow) -> CaseRow | None:
         with database.transaction() as session:
-            return cases.place(session, instance, group_key="group", route="spine", now=clock())
+            return cases.place_all(session, [instance], group_key="group", route="spine", now=clock())
 
     with ThreadPoolExecutor(1) as pool, database.transaction() as session:
-        first = cases.place(session, one, group_key="group", route="spine", now=clock())
+        first = cases.place_all(session, [one], group_key="group", route="spine", now=clock())
         session.flush()
         waiting = pool.submit(place, two)
         wait_until_a_lock_is_waited_for(database)

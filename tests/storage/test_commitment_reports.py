@@ -194,3 +194,22 @@ def test_what_is_kept_is_told_with_class_and_file_of_each_content(
         kept = commitment_reports.kept(session, [uid, "2.25.404"])
 
     assert kept == {uid: [(MR, new_instance(1).file), (MR, "instances/00/other.dcm")]}
+
+
+def test_old_results_are_forgotten_when_they_are_told_or_given_up(desk: Desk, clock: Clock) -> None:
+    for number in range(3):
+        desk.request(transaction=f"2.25.{number}")
+    told, given_up = desk.claim(limit=2)
+    with desk.database.transaction() as session:
+        commitment_reports.reported(session, told, now=clock())
+        commitment_reports.give_up(session, given_up, reason="nobody to tell")
+    long_after = clock.pass_s(1)
+    clock.pass_s(1)
+    desk.request(transaction="2.25.4")
+
+    def prune() -> int:
+        with desk.database.transaction() as session:
+            return commitment_reports.prune(session, before=long_after, limit=1)
+
+    assert [prune(), prune(), prune()] == [1, 1, 0]
+    assert [row.transaction_uid for row in desk.rows()] == ["2.25.2", "2.25.4"]

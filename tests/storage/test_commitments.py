@@ -3,14 +3,15 @@
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from storage import commitments, outbox
 from storage.commitments import Answer, Question, Settled
 from storage.database import Database
 from storage.errors import IllegalTransition
 from storage.instances import InstanceRecorder
-from storage.schema import CommitmentRow, CommitmentState, DeliveryRow, InstanceRow
+from storage.outbox import DeliveryClaim
+from storage.schema import CommitmentRow, CommitmentState, DeliveryRow, InstanceRow, ReportObjectRow
 from tests.storage.conftest import CaseMaker, Clock, new_instance, report_object
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -35,17 +36,24 @@ class Archive:
     def sent(self, *numbers: int, destination: str = "pacs") -> list[int]:
         """Deliver new instances; the delivery of each."""
         for number in numbers:
-            self._recorder.record(new_instance(number))
-            with self.database.transaction() as session:
-                wanted = select(InstanceRow).where(InstanceRow.sop_instance_uid == uid(number))
-                outbox.forward(session, session.scalars(wanted).one(), (destination,), self.clock())
+            self.forward(number, destination)
         return self.send(destination)
 
-    def send(self, destination: str = "pacs") -> list[int]:
+    def forward(self, number: int, destination: str = "pacs") -> None:
+        self._recorder.record(new_instance(number))
         with self.database.transaction() as session:
-            claims = outbox.claim(
+            wanted = select(InstanceRow).where(InstanceRow.sop_instance_uid == uid(number))
+            outbox.forward(session, session.scalars(wanted).one(), (destination,), self.clock())
+
+    def claim(self, destination: str) -> list[DeliveryClaim]:
+        with self.database.transaction() as session:
+            return outbox.claim(
                 session, destination=destination, owner="sender", now=self.clock(), lease_s=60, limit=1000
             )
+
+    def send(self, destination: str = "pacs") -> list[int]:
+        claims = self.claim(destination)
+        with self.database.transaction() as session:
             for claim in claims:
                 outbox.sent(session, claim, now=self.clock())
         return [claim.delivery_id for claim in claims]
@@ -377,3 +385,107 @@ def test_an_answer_about_more_instances_than_one_statement_takes_is_settled_whol
     settled = archive.answer(question, committed=numbers)
 
     assert settled.committed == 2
+
+
+def test_an_answer_about_what_is_not_sent_any_more_commits_nothing(archive: Archive) -> None:
+    question = archive.asked(1)
+    archive.answer(question, failed=(1,))
+
+    settled = archive.answer(question, committed=(1,))
+
+    assert settled == Settled()
+    assert archive.states() == ["pending"]
+
+
+def test_the_warning_with_which_an_object_was_taken_stays_when_it_is_committed(archive: Archive, clock: Clock) -> None:
+    archive.forward(1)
+    (claim,) = archive.claim("pacs")
+    with archive.database.transaction() as session:
+        outbox.sent(session, claim, now=clock(), note="0xB000 stored with a warning")
+    clock.pass_s(SETTLING_S)
+    question = archive.ask()
+    assert question is not None
+
+    archive.answer(question, committed=(1,))
+
+    assert archive.deliveries() == [("committed", "0xB000 stored with a warning")]
+
+
+def purge_reports(archive: Archive) -> None:
+    with archive.database.transaction() as session:
+        session.execute(update(ReportObjectRow).values(purged_at=archive.clock()))
+
+
+def test_what_retention_has_removed_is_not_asked_about(archive: Archive, make: CaseMaker, clock: Clock) -> None:
+    make.report(make.running())
+    archive.send()
+    purge_reports(archive)
+    clock.pass_s(SETTLING_S)
+
+    assert not archive.is_due()
+    assert archive.ask() is None
+
+
+def test_what_retention_has_removed_is_not_sent_again_when_the_archive_lacks_it(
+    archive: Archive, make: CaseMaker, clock: Clock
+) -> None:
+    make.report(make.running())
+    archive.send()
+    clock.pass_s(SETTLING_S)
+    question = archive.ask()
+    assert question is not None
+    purge_reports(archive)
+    ((_, made),) = question.instances
+
+    with archive.database.transaction() as session:
+        settled = commitments.settle(
+            session,
+            question.transaction_uid,
+            Answer(committed=frozenset(), failed={made: "0x0112 no such object instance"}),
+            now=clock(),
+            ask_again_at=clock(),
+            send_again_at=lambda _attempts: clock(),
+        )
+
+    assert len(settled.dead) == 1
+    assert archive.deliveries() == [("dead", "removed by retention: 0x0112 no such object instance")]
+
+
+def test_what_was_never_committed_is_counted_from_when_it_was_sent(archive: Archive, clock: Clock) -> None:
+    archive.answer(archive.asked(1, 2), committed=(1,))
+    archive.sent(3, destination="other")
+    sent_by = clock()
+    clock.pass_s(1)
+    archive.sent(4)
+
+    with archive.database.reading() as session:
+        assert commitments.never_answered(session, destination="pacs", sent_before=sent_by) == 1
+
+
+def test_old_questions_are_forgotten_unless_an_open_delivery_waits_for_them(archive: Archive, clock: Clock) -> None:
+    archive.answer(archive.asked(1), committed=(1,))
+    superseded = archive.asked(2)
+    clock.pass_s(WAIT_S)
+    archive.expire()
+    waited_for = archive.ask()
+    assert waited_for is not None
+    clock.pass_s(WAIT_S)
+    archive.expire()
+    long_after = clock.pass_s(1)
+    archive.sent(3, destination="other")
+    clock.pass_s(SETTLING_S)
+    young = archive.ask(destination="other")
+    assert young is not None
+    archive.answer(young, committed=(3,))
+
+    def prune() -> int:
+        with archive.database.transaction() as session:
+            return commitments.prune(session, before=long_after, limit=1)
+
+    assert [prune(), prune(), prune()] == [1, 1, 0]
+    with archive.database.reading() as session:
+        left = session.scalars(select(CommitmentRow.transaction_uid).order_by(CommitmentRow.id)).all()
+        of_deliveries = session.scalars(select(DeliveryRow.commitment_id).order_by(DeliveryRow.id)).all()
+    assert superseded.transaction_uid not in left
+    assert left == [waited_for.transaction_uid, young.transaction_uid]
+    assert of_deliveries[:2] == [None, waited_for.commitment_id]

@@ -6,12 +6,13 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from storage import cases, outbox
+from storage import cases, dead_letters, outbox
 from storage.database import Database
-from storage.errors import IllegalTransition, LeaseLost
+from storage.dead_letters import AskedAgain
+from storage.errors import LeaseLost
 from storage.instances import InstanceRecorder
 from storage.outbox import DeliveryClaim
-from storage.schema import DeliveryRow, DeliveryState, InstanceRow
+from storage.schema import DeliveryRow, DeliveryState, InstanceRow, ReportObjectRow
 from tests.storage.conftest import CaseMaker, Clock, new_instance, report_object
 
 LEASE_S = 60.0
@@ -322,7 +323,7 @@ def test_all_dead_letters_are_sent_again_on_request_with_attempts_counted_anew(b
     dead = box.dead()
 
     with box.database.transaction() as session:
-        assert outbox.resend(session, None, clock()) == 1
+        assert dead_letters.resend(session, None, clock()).due == 1
     (claim,) = box.claim()
 
     assert (claim.delivery_id, claim.attempt) == (dead.delivery_id, 1)
@@ -334,7 +335,7 @@ def test_a_named_delivery_that_waits_for_its_next_attempt_is_sent_at_once(box: O
         outbox.retry_later(session, claim, reason="timeout", available_at=clock() + timedelta(hours=1))
 
     with box.database.transaction() as session:
-        assert outbox.resend(session, [claim.delivery_id], clock()) == 1
+        assert dead_letters.resend(session, [claim.delivery_id], clock()).due == 1
 
     assert len(box.claim()) == 1
 
@@ -345,20 +346,53 @@ def test_asking_again_for_what_is_sent_or_unknown_changes_nothing(box: OutboxMak
         outbox.sent(session, claim, now=clock())
 
     with box.database.transaction() as session:
-        assert outbox.resend(session, [claim.delivery_id, 4711], clock()) == 0
+        assert dead_letters.resend(session, [claim.delivery_id, 4711], clock()) == AskedAgain(due=0, removed=())
     assert box.look(claim.delivery_id).state == "sent"
 
 
-def test_only_a_sent_delivery_can_be_committed(box: OutboxMaker, clock: Clock) -> None:
-    claim = box.sending()
-
-    with pytest.raises(IllegalTransition), box.database.transaction() as session:
-        outbox.committed(session, claim.delivery_id)
+def test_what_retention_has_removed_is_not_asked_for_again(box: OutboxMaker, make: CaseMaker, clock: Clock) -> None:
+    make.report(make.running(), objects=("sr", "overlay"))
+    sr, overlay = box.claim()
     with box.database.transaction() as session:
-        outbox.sent(session, claim, now=clock())
-        outbox.committed(session, claim.delivery_id)
+        for claim in (sr, overlay):
+            outbox.dead(session, claim, reason="refused", now=clock())
+        removed = ReportObjectRow.sop_instance_uid == sr.sop_instance_uid
+        session.execute(update(ReportObjectRow).where(removed).values(purged_at=clock()))
 
-    assert box.look(claim.delivery_id).state == "committed"
+    with box.database.transaction() as session:
+        named = dead_letters.resend(session, [sr.delivery_id], clock())
+        every = dead_letters.resend(session, None, clock())
+
+    assert named == AskedAgain(due=0, removed=(sr.delivery_id,))
+    assert every == AskedAgain(due=1, removed=(sr.delivery_id,))
+    assert (box.look(sr.delivery_id).state, box.look(overlay.delivery_id).state) == ("dead", "pending")
+
+
+def test_a_renewed_lease_runs_until_then_and_one_that_was_lost_is_not_renewed(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+    clock.pass_s(LEASE_S - 1)
+
+    with box.database.transaction() as session:
+        renewed = outbox.renew(session, [claim], clock() + timedelta(seconds=LEASE_S))
+    clock.pass_s(LEASE_S - 1)
+    still_claimed = box.claim(owner="other")
+    clock.pass_s(1)
+    box.claim(owner="other")
+    with box.database.transaction() as session:
+        lost = outbox.renew(session, [claim], clock() + timedelta(seconds=LEASE_S))
+
+    assert (renewed, still_claimed, lost) == (1, [], 0)
+
+
+def test_what_arrived_with_a_note_is_counted_apart(box: OutboxMaker, clock: Clock) -> None:
+    for number in range(3):
+        box.forward(number)
+    claims = box.claim()
+    with box.database.transaction() as session:
+        outbox.sent_all(session, [(claims[0], ""), (claims[1], "0xB000"), (claims[2], "0xB007")], now=clock())
+
+    with box.database.reading() as session:
+        assert outbox.notes(session) == {("pacs", DeliveryState.SENT): 2}
 
 
 def test_the_listing_shows_the_newest_first_and_can_be_narrowed_by_state(box: OutboxMaker) -> None:

@@ -14,9 +14,10 @@ from sqlalchemy import select, text
 from storage.database import Database
 from storage.files import FileStore
 from storage.instances import InstanceRecorder
+from storage.new_instance import NOT_EXAMINED
 from storage.orphans import mend
 from storage.retention import Freed, Unit, purge, rehearse, units
-from storage.retention_rules import NOT_EXAMINED, Terms
+from storage.retention_rules import Terms
 from storage.schema import (
     CaseRow,
     DeliveryRow,
