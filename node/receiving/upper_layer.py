@@ -15,7 +15,7 @@ from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import TRANSITION_TABLE
 from pynetdicom.pdu import _PDUType
-from pynetdicom.pdu_primitives import P_DATA, _PDUPrimitiveType
+from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA, _PDUPrimitiveType
 from pynetdicom.transport import AssociationSocket
 
 from node.receiving.measures import Measures
@@ -167,7 +167,10 @@ class UpperLayer(DULServiceProvider):
         """PDVs of a message that is no C-STORE request: pynetdicom's own way."""
         primitive = P_DATA()
         primitive.presentation_data_value_list = [list(pdv) for pdv in pdvs]  # type: ignore[misc]
-        self.assoc.dimse.receive_primitive(primitive)
+        try:
+            self.assoc.dimse.receive_primitive(primitive)
+        except Exception as error:  # a command set of foreign bytes raises anything
+            raise InvalidPdu(f"a command set that cannot be understood ({type(error).__name__})") from error
         self._has_message = True
         return self.assoc.dimse.message is not None
 
@@ -229,8 +232,13 @@ class UpperLayer(DULServiceProvider):
         """Let pynetdicom decode a PDU, as its own `_read_pdu_data` does."""
         try:
             pdu, event = self._decode_pdu(bytearray(encoded))
+            primitive = pdu.to_primitive()  # what the state machine will do, and where it would raise
         except Exception as error:  # foreign bytes raise anything
             raise InvalidPdu(f"a PDU that cannot be decoded ({type(error).__name__})") from error
+        if isinstance(primitive, A_ASSOCIATE) and not all(
+            context.abstract_syntax for context in primitive.presentation_context_definition_list
+        ):
+            raise InvalidPdu("a presentation context without an abstract syntax (PS3.8 9.3.2.2)")
         self._recv_pdu.put(pdu)
         self.event_queue.put(event)
 
