@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST_WORKERS ?= 4
 
-.PHONY: help setup demo picture test check lint format peers demo-bundle bench lock clean
+.PHONY: help setup demo picture test check lint format peers demo-bundle bench torture fuzz soak lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,23 @@ demo-bundle: setup ## train the demo bundle again on the phantom and measure it 
 
 bench: setup ## benchmarks: ratios measured side by side in one run
 	$(BIN)/python -m bench
+
+# The long forms of tests/torture and tests/fuzz, and the soak: minutes to an hour each, on a machine that does nothing else.
+ROUNDS    ?= 1000
+DATASETS  ?= 1000000
+STREAMS   ?= 100000
+INSTANCES ?= 100000
+JOBS      ?= 3
+SEED      ?= 1
+
+torture: setup peers ## crashes, power cuts and full disks against a real node: ROUNDS, JOBS, SEED (root, for the disks)
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.torture --rounds $(ROUNDS) --jobs $(JOBS) --seed $(SEED)
+
+fuzz: setup ## mutated data sets and streams against the receiver: DATASETS, STREAMS, JOBS, SEED
+	$(TEST_ENVIRONMENT) $(BIN)/python -m tests.fuzz --data-sets $(DATASETS) --streams $(STREAMS) --jobs $(JOBS) --seed $(SEED)
+
+soak: setup ## INSTANCES through one node: memory of each process, database and files per instance
+	$(TEST_ENVIRONMENT) $(BIN)/python -m bench.soak --instances $(INSTANCES)
 
 lock: setup ## hashed lock files from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra postgresql --python-version 3.11 --generate-hashes --no-header --quiet \
