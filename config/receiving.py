@@ -75,7 +75,8 @@ class ReceiverSettings(Part):
     maximum_associations: Annotated[int, Field(ge=1)] = 64
     maximum_associations_per_address: Annotated[int, Field(ge=1)] = 32
     maximum_pending_connections: Annotated[int, Field(ge=1)] = Field(
-        default=256, description="connected, but without an association yet; the oldest one gives way to a new one"
+        default=256,
+        description="connected, but without an association yet; the oldest of the address with the most gives way",
     )
     maximum_instance_bytes: Annotated[int, Field(ge=1_000_000)] = 4_000_000_000
     maximum_nesting: Annotated[int, Field(ge=1, le=100)] = Field(default=32, description="depth of sequences")

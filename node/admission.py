@@ -82,13 +82,14 @@ class Admission:
 
         Strangers are turned away before a place is asked for, so that they cannot take those of the callers.
         """
-        if (refusal := self._identity_refusal(request)) is not None:
+        if (refusal := self.identity_refusal(request)) is not None:
             return refusal
         if self._places is None or request.connection is None:
             return None
         return self._places.take(request.connection)
 
-    def _identity_refusal(self, request: Request) -> Refusal | None:
+    def identity_refusal(self, request: Request) -> Refusal | None:
+        """The same for who asks alone: takes no place, and may be asked before the request is decoded."""
         try:
             address = _address(request.address)
         except ValueError:

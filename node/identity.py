@@ -5,10 +5,11 @@ Source of the name rules: PS3.5 6.2 (VR PN) and 6.2.1.2 (component groups).
 """
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Final
+from itertools import combinations, islice, product, starmap
+from typing import Any, Final
 
 _UID_TAIL = 4  # characters of a UID in a reason: enough for a person to tell two studies apart
 _NAME_GROUPS: Final = 3  # alphabetic, ideographic, phonetic
@@ -16,7 +17,11 @@ _NAME_GROUPS: Final = 3  # alphabetic, ideographic, phonetic
 _COMPARED_COMPONENTS: Final = (0, 1, 2, 4)
 _NAME_COMPONENTS: Final = 5
 _MISSING_DATES: Final = frozenset({"", "00000000"})
+_MOST_PAIRS_TOLD: Final = 20  # of studies that one contradiction is told for
 _MISSING_SEXES: Final = frozenset({"", "O", "U"})  # other, unknown: contradict nobody
+
+_Name = tuple[tuple[str, ...], ...]  # component groups, each of its components, folded
+_Value = str | _Name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +48,7 @@ def conflicts(identities: Iterable[Identity]) -> frozenset[str]:
         {
             *_two_patients(distinct, "study", lambda one: one.study_instance_uid),
             *_two_patients(distinct, "series", lambda one: one.series_instance_uid),
-            *_two_persons(distinct, "PatientBirthDate", _same_birth_date),
-            *_two_persons(distinct, "PatientSex", _same_sex),
-            *_two_persons(distinct, "PatientName", lambda a, b: same_person_name(a.patient_name, b.patient_name)),
+            *(sentence for attribute in _ATTRIBUTES for sentence in _two_persons(distinct, attribute)),
         }
     )
 
@@ -58,9 +61,7 @@ def collision(first: Identity, second: Identity) -> str:
     agree = {
         "PatientID": first.patient[0] == second.patient[0],
         "IssuerOfPatientID": first.patient[1] == second.patient[1],
-        "PatientBirthDate": _same_birth_date(first, second),
-        "PatientSex": _same_sex(first, second),
-        "PatientName": same_person_name(first.patient_name, second.patient_name),
+        **{one.keyword: one.agree(one.value_of(first), one.value_of(second)) for one in _ATTRIBUTES},
         "StudyInstanceUID": first.study_instance_uid == second.study_instance_uid,
     }
     differ = [attribute for attribute, same in agree.items() if not same]
@@ -73,7 +74,11 @@ def same_person_name(one: str, other: str) -> bool:
     Case, accents, padding and missing components do not count. The first component group that both have in one
     script decides: a name in Latin letters cannot be compared with one in Japanese.
     """
-    for a, b in zip(_name_groups(one), _name_groups(other), strict=True):
+    return _same_name(_name_groups(one), _name_groups(other))
+
+
+def _same_name(one: "_Name", other: "_Name") -> bool:
+    for a, b in zip(one, other, strict=True):
         if any(a) and any(b) and _is_latin(a) == _is_latin(b):
             return all(not a[i] or not b[i] or a[i] == b[i] for i in _COMPARED_COMPONENTS)
     return True
@@ -90,28 +95,41 @@ def _two_patients(identities: Collection[Identity], what: str, uid_of: Callable[
             yield f"{what} {_tail(uid)} came under more than one IssuerOfPatientID"
 
 
-def _two_persons(
-    identities: Collection[Identity], attribute: str, same: Callable[[Identity, Identity], bool]
-) -> Iterable[str]:
-    """Contradictions under one PatientID, and inside one study whatever its PatientID."""
-    for one, other in combinations(identities, 2):
-        one_study = one.study_instance_uid == other.study_instance_uid
-        one_patient = one.patient == other.patient and one.patient[0] != ""
-        if (one_study or one_patient) and not same(one, other):
-            if one_study:
-                yield f"{attribute} differs within study {_tail(one.study_instance_uid)}"
-            else:
-                first, second = _tail(one.study_instance_uid), _tail(other.study_instance_uid)
-                yield f"{attribute} differs between studies {first} and {second}"
+def _two_persons(identities: Collection[Identity], attribute: "_Attribute") -> Iterable[str]:
+    """Contradictions under one PatientID, and inside one study whatever its PatientID.
+
+    Values are compared, each once, not images: a study may have a thousand series.
+    """
+    of_study: dict[str, set[_Value]] = defaultdict(set)
+    of_patient: dict[tuple[str, str], dict[_Value, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for one in identities:
+        value = attribute.value_of(one)
+        of_study[one.study_instance_uid].add(value)
+        if one.patient[0]:
+            of_patient[one.patient][value].add(one.study_instance_uid)
+    for study, values in of_study.items():
+        if not all(starmap(attribute.agree, combinations(sorted(values), 2))):
+            yield f"{attribute.keyword} differs within study {_tail(study)}"
+    for studies_of in of_patient.values():
+        for one_value, other_value in combinations(sorted(studies_of), 2):
+            if not attribute.agree(one_value, other_value):
+                pairs = product(sorted(studies_of[one_value]), sorted(studies_of[other_value]))
+                for first, second in islice((sorted(pair) for pair in pairs if pair[0] != pair[1]), _MOST_PAIRS_TOLD):
+                    yield f"{attribute.keyword} differs between studies {_tail(first)} and {_tail(second)}"
 
 
-def _same_birth_date(one: Identity, other: Identity) -> bool:
-    a, b = (_digits(identity.patient_birth_date) for identity in (one, other))
+@dataclass(frozen=True, slots=True)
+class _Attribute:
+    keyword: str
+    value_of: Callable[[Identity], "_Value"]  # without what does not count: padding, case
+    agree: Callable[[Any, Any], bool]
+
+
+def _same_date(a: str, b: str) -> bool:
     return a == b or a in _MISSING_DATES or b in _MISSING_DATES
 
 
-def _same_sex(one: Identity, other: Identity) -> bool:
-    a, b = (identity.patient_sex.strip().upper() for identity in (one, other))
+def _same_sex(a: str, b: str) -> bool:
     return a == b or a in _MISSING_SEXES or b in _MISSING_SEXES
 
 
@@ -120,9 +138,9 @@ def _digits(date: str) -> str:
     return "".join(character for character in date if character.isdigit())
 
 
-def _name_groups(name: str) -> list[tuple[str, ...]]:
-    groups = [_components(group) for group in name.split("=")[:_NAME_GROUPS]]
-    return groups + [_components("")] * (_NAME_GROUPS - len(groups))
+def _name_groups(name: str) -> "_Name":
+    groups = tuple(_components(group) for group in name.split("=")[:_NAME_GROUPS])
+    return groups + (_components(""),) * (_NAME_GROUPS - len(groups))
 
 
 def _components(group: str) -> tuple[str, ...]:
@@ -140,6 +158,13 @@ def _folded(text: str) -> str:
 def _is_latin(components: tuple[str, ...]) -> bool:
     letters = [character for part in components for character in part if character.isalpha()]
     return all("LATIN" in unicodedata.name(letter, "") for letter in letters)
+
+
+_ATTRIBUTES: Final = (
+    _Attribute("PatientBirthDate", lambda one: _digits(one.patient_birth_date), _same_date),
+    _Attribute("PatientSex", lambda one: one.patient_sex.strip().upper(), _same_sex),
+    _Attribute("PatientName", lambda one: _name_groups(one.patient_name), _same_name),
+)
 
 
 def _tail(uid: str) -> str:

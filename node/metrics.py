@@ -66,6 +66,16 @@ METRICS: Final[Mapping[str, Metric]] = {
     "receiver_processes": _gauge("Receiver processes that are running."),
     "receiver_process_deaths": _counter("Receiver processes that ended by themselves."),
     "certificate_reloads": _counter("Changed TLS files taken over, or not.", "outcome"),
+    # the way out
+    "deliveries": _counter("Deliveries tried, by what became of them.", "destination", "outcome"),
+    "circuit_open": _gauge("1 while a destination cannot be reached and only probes are sent.", "destination"),
+    "commitments": _counter("Deliveries that a storage commitment result was about.", "destination", "outcome"),
+    # the memory, as last looked at (once a minute; verify at night)
+    "deliveries_waiting": _gauge("Deliveries that are not sent, and dead letters.", "state"),
+    "cases": _gauge("Cases.", "state"),
+    "quarantined_objects": _gauge("Refused objects kept to look into."),
+    "verify_findings": _gauge("What the last verify of the running node found.", "kind"),
+    "retention_freed_bytes": _counter("Bytes that retention has freed."),
     "free_bytes": _gauge("Free bytes on the disk of the data folder, as last looked at."),
 }
 

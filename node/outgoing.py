@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from node.errors import CannotUnderstand, InputRejected
+from node.own_faults import is_own_fault
 from node.part10 import FileMeta, file_prefix, has_file_meta, read_file_meta
 from node.quick_head import quick_head
 
@@ -62,7 +63,7 @@ def _read_closely(path: Path) -> OutgoingObject:
     try:
         head = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID", "SOPInstanceUID"], force=True)
         sop_class_uid, sop_instance_uid = str(head.get("SOPClassUID", "")), str(head.get("SOPInstanceUID", ""))
-    except OSError:
+    except (OSError, MemoryError):
         raise
     except Exception as error:  # a parser fed with foreign bytes raises anything
         raise CannotUnderstand(f"the file cannot be parsed as DICOM ({type(error).__name__})") from error
@@ -85,7 +86,8 @@ def in_syntax(outgoing: OutgoingObject, transfer_syntax_uid: str) -> Iterator[Pa
 
     The original file when that is how it is encoded; else a temporary one, gone after the block. The data set's
     bytes are never changed when the syntax stays the same.
-    Raises InputRejected when the object cannot be brought into the syntax.
+    Raises InputRejected when the object cannot be brought into the syntax; OSError or MemoryError when the machine has
+    no room for that.
     """
     if transfer_syntax_uid == outgoing.transfer_syntax_uid and outgoing.has_true_meta:
         yield outgoing.path
@@ -133,6 +135,8 @@ def _transcode(path: Path, target: UID) -> None:
         # forced, because the library refuses to change the byte order: words are turned above, numbers when decoded
         dcmwrite(path, dataset, implicit_vr=target.is_implicit_VR, little_endian=True, force_encoding=True)
     except Exception as error:  # decoders are foreign code and raise anything
+        if is_own_fault(error, path):
+            raise
         raise InputRejected(
             f"the object cannot be converted to {target.name} ({type(error).__name__}); "
             "let the peer accept the transfer syntax in which it is stored"

@@ -5,10 +5,14 @@ service runs: several receiver processes behind one acceptor. `Receiver` serves 
 What happens on a connection is in `node.receiving.connection`.
 """
 
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import structlog
@@ -23,8 +27,9 @@ from node.receiving.connection import ConnectionServer
 from node.receiving.disk_room import DiskRoom
 from node.receiving.incoming import IncomingConnection
 from node.receiving.places import PlaceTable
-from node.receiving.receiver_child import Desk, ReceiverChild
+from node.receiving.receiver_child import PING_EVERY_S, Desk, ReceiverChild
 from node.receiving.services import Services
+from node.receiving.watchdog import Watchdog
 from node.tls import ReloadingContext, server_context
 from storage.files import FileStore
 from storage.instances import InstanceRecorder
@@ -184,6 +189,15 @@ class Receiver(_Front):
         log.info("receiver_stopped", aborted_associations=server.stop(drain_s))
 
 
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """What runs from the launch of the processes to their end."""
+
+    ports: _Ports
+    threads: ThreadPoolExecutor
+    watchdog: Watchdog
+
+
 class ReceiverPool(_Front):
     """The same behind `receiver.processes` processes of its own; rows are committed here, for all together."""
 
@@ -203,7 +217,8 @@ class ReceiverPool(_Front):
         self._services = services
         self.metrics = metrics if metrics is not None else Metrics()
         self._children: list[ReceiverChild] = []
-        self._threads: ThreadPoolExecutor | None = None
+        self._launched: _Launched | None = None
+        self._readiness = threading.Condition()
 
     @property
     def pids(self) -> list[int]:
@@ -220,36 +235,71 @@ class ReceiverPool(_Front):
         """How many connections each of those has."""
         return [load for child in self._children if (load := child.load) is not None]
 
-    def start(self) -> None:
-        """Bind, and start the processes; connections wait for the first that is ready.
+    def launch(self) -> None:
+        """Start the processes, which need a moment until they can serve; no port is open yet.
 
-        Raises NodeError when a port or a TLS file cannot be had; then nothing was started.
+        Raises NodeError when a TLS file cannot be used; then nothing was started.
         """
         part = self._settings.receiver
         if part.tls is not None:
             server_context(part.tls)  # its processes load it themselves; a fault must stop the start, here
         ports = _Ports(part, files=self._files, metrics=self.metrics)
-        self._threads = ThreadPoolExecutor(_SERVICE_THREADS, thread_name_prefix="receiver-service")
-        desk = Desk(self._recorder, self._services, ports.places, self.metrics, self._threads, ports.wake)
+        threads = ThreadPoolExecutor(_SERVICE_THREADS, thread_name_prefix="receiver-service")
+        desk = Desk(self._recorder, self._services, ports.places, self.metrics, threads, partial(self._on_ready, ports))
         self._children = [ReceiverChild(self._settings, desk) for _ in range(part.processes)]
-        ports.open(Destination(hand_over=self._hand_over, end=self._end))
-        self._ports = ports
+        self._launched = _Launched(ports, threads, Watchdog(self._children, every_s=PING_EVERY_S))
         for child in self._children:
             child.start()
-        self._announce(part, self._settings.callers, processes=part.processes)
+        self._launched.watchdog.start()
+
+    def start(self) -> None:
+        """Bind; connections wait for the first process that is ready. Launches them if that is still to be done.
+
+        Raises NodeError when a port or a TLS file cannot be had; then nothing runs.
+        """
+        if self._launched is None:
+            self.launch()
+        assert self._launched is not None  # noqa: S101 - for the type checker
+        try:
+            self._launched.ports.open(Destination(hand_over=self._hand_over, end=self._end))
+        except BaseException:
+            self.stop(drain_s=0.0)
+            raise
+        self._ports = self._launched.ports
+        self._announce(self._settings.receiver, self._settings.callers, processes=len(self._children))
+
+    def wait_until_ready(self, within_s: float) -> None:
+        """Return when every process can serve, or at least one when the time is over; else raises NodeError."""
+        deadline = time.monotonic() + within_s
+        with self._readiness:
+            self._readiness.wait_for(
+                lambda: len(self.ready_pids) == len(self._children), max(0.0, deadline - time.monotonic())
+            )
+        if not self.ready_pids:
+            raise NodeError(
+                f"no receiver process could serve within {within_s:g} s; their log lines above say why "
+                "(receiver_process_died), or the machine is too busy"
+            )
 
     def stop(self, drain_s: float) -> None:
         """Take no new associations, let running ones end within `drain_s` seconds, then abort them."""
-        if self._ports is None or self._threads is None:
+        if self._launched is None:
             return
-        ports, self._ports = self._ports, None
-        ports.close()
+        launched, self._launched = self._launched, None
+        self._ports = None
+        launched.ports.close()
+        launched.watchdog.stop()
         for child in self._children:
             child.tell_to_leave(drain_s)
         for child in self._children:
             child.wait_until_gone(drain_s + _LEAVE_GRACE_S)
-        self._threads.shutdown()
+        launched.threads.shutdown()
         log.info("receiver_stopped", aborted_associations=sum(child.aborted_associations for child in self._children))
+
+    def _on_ready(self, ports: _Ports) -> None:
+        with self._readiness:
+            self._readiness.notify_all()
+        ports.wake()
 
     def _hand_over(self, connection: IncomingConnection) -> bool:
         """To the process with the fewest connections; to the next one when that does not take it."""

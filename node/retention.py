@@ -6,13 +6,13 @@ so does what was delivered to nobody.
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from config.settings import DestinationSettings, Settings
-from storage import quarantine
+from storage import commitment_reports, commitments, quarantine
 from storage.database import Database
 from storage.errors import StorageError
 from storage.files import FileStore
@@ -24,6 +24,7 @@ from storage.stored_files import SETTLING_S
 log = structlog.get_logger(__name__)
 
 _SETTLING: Final = timedelta(seconds=SETTLING_S)
+_COMMITMENTS: Final = 500  # forgotten in one transaction
 
 DiskUse = Callable[[], tuple[int, int]]  # bytes in use, bytes in all
 
@@ -43,6 +44,8 @@ def remove_aged(
 ) -> Freed:
     """Remove what was settled `keep_days` ago, the quarantine of `quarantine_days` ago, and files without a row.
 
+    Storage commitments that were settled `keep_days` ago are forgotten as well.
+
     `each_step` is called between two transactions, and may raise to break off. Raises StorageError.
     """
     terms = aged(database, settings)
@@ -52,9 +55,16 @@ def remove_aged(
         freed += purge(database, files, unit, terms)
     too_old = database.now() - timedelta(days=settings.retention.quarantine_days)
     refused = quarantine.drop_older(database, files, too_old)
+    forgotten = _forget_commitments(database, terms.settled_before, each_step)
     strays = mend(database, files, each_page=each_step)
-    if freed != Freed() or refused or strays:
-        _tell("retention_removed_aged", freed, quarantined=refused, files_without_row=strays.get(Why.ORPHAN, 0))
+    if freed != Freed() or refused or forgotten or strays:
+        _tell(
+            "retention_removed_aged",
+            freed,
+            quarantined=refused,
+            commitments=forgotten,
+            files_without_row=strays.get(Why.ORPHAN, 0),
+        )
     return freed
 
 
@@ -126,6 +136,18 @@ def _terms(database: Database, settings: Settings, keep: timedelta, *, only_deli
         only_delivered=only_delivered,
         reason=reason,
     )
+
+
+def _forget_commitments(database: Database, before: datetime, each_step: Callable[[], None]) -> int:
+    forgotten = 0
+    for prune in (commitments.prune, commitment_reports.prune):
+        pruned = _COMMITMENTS
+        while pruned == _COMMITMENTS:
+            each_step()
+            with database.transaction() as session:
+                pruned = prune(session, before=before, limit=_COMMITMENTS)
+            forgotten += pruned
+    return forgotten
 
 
 def _share(use: tuple[int, int]) -> float:

@@ -18,12 +18,14 @@ from sqlalchemy import func, select
 from config.settings import Settings
 from node.grouping import complete_cases, place_new_instances
 from node.logs import describe_error, traceback_without_values
+from node.metrics import Metrics
 from node.retention import remove_aged, remove_for_space
 from node.verification import verify_nightly
 from storage import cases, outbox
 from storage.database import Database
+from storage.discrepancies import Kind
 from storage.files import FileStore
-from storage.schema import CaseRow, CaseState, DeliveryState, InstanceRow, Placement
+from storage.schema import CaseRow, CaseState, DeliveryState, InstanceRow, Placement, QuarantineRow
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,7 @@ _SPACE_EVERY_S: Final = 60.0
 # Local time, when few images come; neither hour is skipped or doubled by the change to summer time.
 _RETENTION_HOUR: Final = 1
 _VERIFY_HOUR: Final = 4
+_WAITING: Final = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.DEAD)
 _LOW_SPACE_FACTOR: Final = 2  # warn at twice the free space below which the receiver refuses images
 
 
@@ -53,35 +56,32 @@ class Job:
         return IntervalTrigger(seconds=self.every_s)
 
 
-def housekeeping(database: Database, files: FileStore, settings: Settings) -> list[Job]:
+def housekeeping(database: Database, files: FileStore, settings: Settings, metrics: Metrics) -> list[Job]:
     """The jobs of one node."""
     long = _Interruptible()
+
+    def age(check: Callable[[], None]) -> None:
+        freed = remove_aged(database, files, settings, each_step=check)
+        metrics.count("retention_freed_bytes", freed.byte_count)
+
+    def make_space(check: Callable[[], None]) -> None:
+        freed = remove_for_space(database, files, settings, each_step=check)
+        metrics.count("retention_freed_bytes", freed.byte_count)
+
+    def verify(check: Callable[[], None]) -> None:
+        found = verify_nightly(database, files, settings, each_page=check)
+        for kind in Kind:
+            metrics.set("verify_findings", found[kind.value], kind=kind.value)
+
     return [
         Job("place", _GROUPING_EVERY_S, lambda: place_new_instances(database, settings)),
         Job("complete", _GROUPING_EVERY_S, lambda: complete_cases(database, settings)),
         Job("finish_delivered", _FINISHING_EVERY_S, lambda: finish_delivered(database)),
         Job("strand", _HEALTH_EVERY_S, lambda: strand_unknown_destinations(database, settings)),
-        Job("health", _HEALTH_EVERY_S, lambda: report_health(database, files, settings)),
-        Job(
-            "retention",
-            None,
-            lambda: long.run(lambda check: remove_aged(database, files, settings, each_step=check)),
-            at_hour=_RETENTION_HOUR,
-            stop=long.stop,
-        ),
-        Job(
-            "space",
-            _SPACE_EVERY_S,
-            lambda: long.run(lambda check: remove_for_space(database, files, settings, each_step=check)),
-            stop=long.stop,
-        ),
-        Job(
-            "verify",
-            None,
-            lambda: long.run(lambda check: verify_nightly(database, files, settings, each_page=check)),
-            at_hour=_VERIFY_HOUR,
-            stop=long.stop,
-        ),
+        Job("health", _HEALTH_EVERY_S, lambda: report_health(database, files, settings, metrics)),
+        Job("retention", None, lambda: long.run(age), at_hour=_RETENTION_HOUR, stop=long.stop),
+        Job("space", _SPACE_EVERY_S, lambda: long.run(make_space), stop=long.stop),
+        Job("verify", None, lambda: long.run(verify), at_hour=_VERIFY_HOUR, stop=long.stop),
     ]
 
 
@@ -161,16 +161,22 @@ def strand_unknown_destinations(database: Database, settings: Settings) -> None:
         )
 
 
-def report_health(database: Database, files: FileStore, settings: Settings) -> None:
-    """One log line that an operator's monitoring can watch: space, queues, dead letters, held cases."""
+def report_health(database: Database, files: FileStore, settings: Settings, metrics: Metrics) -> None:
+    """What an operator's monitoring can watch, as one log line and as gauges: queues, dead letters, held cases."""
     with database.reading() as session:
         of_state = dict(session.execute(select(CaseRow.state, func.count()).group_by(CaseRow.state)).all())
         new = session.scalar(select(func.count()).where(InstanceRow.placement == Placement.NEW.value))
+        refused = session.scalar(select(func.count()).select_from(QuarantineRow)) or 0
         deliveries = outbox.counts(session)
     free = files.free_bytes()
     of_delivery_state = {
         state.value: sum(count for (_, found), count in deliveries.items() if found == state) for state in DeliveryState
     }
+    for case_state in CaseState:
+        metrics.set("cases", of_state.get(case_state.value, 0), state=case_state.value)
+    for delivery_state in _WAITING:
+        metrics.set("deliveries_waiting", of_delivery_state[delivery_state.value], state=delivery_state.value)
+    metrics.set("quarantined_objects", refused)
     log.info("health", free_bytes=free, unplaced_instances=new, cases=of_state, deliveries=of_delivery_state)
     if free < _LOW_SPACE_FACTOR * settings.receiver.minimum_free_bytes:
         log.warning("disk_nearly_full", free_bytes=free, refused_below=settings.receiver.minimum_free_bytes)

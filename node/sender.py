@@ -15,6 +15,7 @@ import structlog
 
 from config.settings import AnyDestination, SenderSettings
 from node.dicom_stack import prepare_dicom_stack
+from node.metrics import Metrics
 from node.sending.circuit import Circuit, backoff_s
 from node.sending.lane import Holdings, Lane, Office
 from node.sending.ways import way_to
@@ -43,6 +44,7 @@ class Sender:
         owner: str,
         *,
         holdings: Holdings | None = None,
+        metrics: Metrics | None = None,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,7 +55,17 @@ class Sender:
         prepare_dicom_stack()
         self._settings = settings
         rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, no secret
-        office = Office(database=database, files=files, settings=settings, owner=owner, rng=rng, holdings=holdings)
+        office = Office(
+            database=database,
+            files=files,
+            settings=settings,
+            owner=owner,
+            rng=rng,
+            holdings=holdings,
+            metrics=metrics if metrics is not None else Metrics(),
+        )
+        for destination in destinations:
+            office.metrics.set("circuit_open", 0, destination=destination.name)
         self._lanes = {
             destination.name: Lane(
                 destination,
@@ -130,7 +142,7 @@ class _Loop:
             if self._database_is_away:
                 log.info("database_back", destination=name)
             self._database_is_away, self._faults_in_a_row = False, 0
-            if not tried or self._lane.circuit.has_failed:
+            if not tried or self._lane.circuit.has_failed or self._lane.is_hindered:
                 self._lane.carrier.rest()
                 self._stopping.wait(max(self._settings.poll_s, self._lane.circuit.wait_s))
 

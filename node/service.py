@@ -21,10 +21,12 @@ from node.errors import NodeError
 from node.grouping import reconsider_unrouted
 from node.metrics import Metrics
 from node.receiver import ReceiverPool
-from node.scheduler import housekeeping, make_scheduler, strand_unknown_destinations
+from node.running_node import LOCK_FILE
+from node.scheduler import housekeeping, make_scheduler, report_health, strand_unknown_destinations
 from node.sender import Sender
 from node.services import NodeServices
 from node.worker_process import WorkerProcess
+from storage import outbox
 from storage.database import Database, check_schema, upgrade
 from storage.files import FileStore
 from storage.instances import InstanceRecorder
@@ -32,7 +34,8 @@ from storage.instances import InstanceRecorder
 log = structlog.get_logger(__name__)
 
 _RECEIVER_DRAIN_S: Final = 10.0  # running associations may end for so long; their senders try again later
-_LOCK_FILE: Final = "spinenode.lock"
+# A process needs a second; one that fails at once is tried again after one, two, four seconds.
+_RECEIVERS_READY_WITHIN_S: Final = 60.0
 
 
 class Service:
@@ -53,6 +56,11 @@ class Service:
     def receiver_pids(self) -> list[int]:
         """Of the receiver processes that live. Raises NodeError before the start."""
         return self._started_receiver().pids
+
+    @property
+    def ready_receiver_pids(self) -> list[int]:
+        """Of those that take connections. Raises NodeError before the start."""
+        return self._started_receiver().ready_pids
 
     @property
     def worker_pid(self) -> int | None:
@@ -82,33 +90,44 @@ class Service:
         bundle = bundle_identity(settings.worker.bundle)  # before all else: without a model nothing can be answered
         database = self._open_database()
         files = FileStore(settings.storage.data_dir)
+        metrics = Metrics()
+        recorder = InstanceRecorder(database)
+        self._parts.callback(recorder.close)
+        services = NodeServices(database, files, settings, metrics)
+        receiver = ReceiverPool(settings, files=files, recorder=recorder, services=services, metrics=metrics)
+        receiver.launch()  # they get ready while the rest starts, and can be given nothing before
+        self._parts.callback(receiver.stop, 0.0)
+        self._worker.start()
+        self._parts.callback(self._worker.stop)
         files.remove_stale_parts()
         reconsider_unrouted(database, settings)
         strand_unknown_destinations(database, settings)
-        recorder = InstanceRecorder(database)
-        self._parts.callback(recorder.close)
-        self._worker.start()
-        self._parts.callback(self._worker.stop)
-        scheduler = make_scheduler(housekeeping(database, files, settings))
+        report_health(database, files, settings, metrics)
+        scheduler = make_scheduler(housekeeping(database, files, settings, metrics))
         scheduler.start()
         self._parts.callback(scheduler.shutdown)
-        services = NodeServices(database, files, settings)
-        self._start_way_out(database, files, services)
-        metrics = Metrics()
+        self._start_way_out(database, files, services, metrics)
         if (offered := metrics.serve(settings.monitoring)) is not None:
             self._parts.callback(offered.close)
-        receiver = ReceiverPool(settings, files=files, recorder=recorder, services=services, metrics=metrics)
+        receiver.wait_until_ready(_RECEIVERS_READY_WITHIN_S)
         receiver.start()
         self._parts.callback(receiver.stop, _RECEIVER_DRAIN_S)
         self._receiver = receiver
         self._announce(bundle)
 
-    def _start_way_out(self, database: Database, files: FileStore, services: NodeServices) -> None:
+    def _start_way_out(self, database: Database, files: FileStore, services: NodeServices, metrics: Metrics) -> None:
         settings, ae_title = self._settings, self._settings.receiver.ae_title
         owner = f"{socket.gethostname()}:{os.getpid()}"
         holdings = holdings_of_claims(database, ae_title)
         sender = Sender(
-            database, files, settings.destinations, settings.sender, ae_title, owner=owner, holdings=holdings
+            database,
+            files,
+            settings.destinations,
+            settings.sender,
+            ae_title,
+            owner=owner,
+            holdings=holdings,
+            metrics=metrics,
         )
         sender.start()
         self._parts.callback(sender.stop)
@@ -129,6 +148,9 @@ class Service:
             self._parts.enter_context(_only_one_in(storage.data_dir))
             upgrade(storage.url())
         check_schema(database)
+        if database.is_sqlite:  # the lock on the folder proves that nobody else sends
+            with database.transaction() as session:
+                outbox.end_leases(session, database.now())
         return database
 
     def _announce(self, bundle: BundleIdentity) -> None:
@@ -179,7 +201,7 @@ def serve(settings: Settings) -> None:
 def _only_one_in(data_dir: Path) -> Iterator[None]:
     """Refuse a second node on the same SQLite data. The lock goes with the process, however it ends."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    path = data_dir / _LOCK_FILE
+    path = data_dir / LOCK_FILE
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

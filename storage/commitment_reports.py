@@ -144,6 +144,16 @@ def give_up(session: Session, claim: Attempt, *, reason: str) -> None:
     _move(session, _claimed(session, claim), CommitmentReportEvent.GAVE_UP, reason=reason)
 
 
+def prune(session: Session, *, before: datetime, limit: int) -> int:
+    """Forget up to `limit` questions of before that whose result was reported or given up; returns how many."""
+    settled = CommitmentReportRow.state != CommitmentReportState.PENDING.value
+    old = select(CommitmentReportRow).where(settled, CommitmentReportRow.requested_at <= before)
+    rows = locked(session, old.order_by(CommitmentReportRow.id).limit(limit), skip_locked=True)
+    for row in rows:
+        session.delete(row)
+    return len(rows)
+
+
 def kept(session: Session, sop_instance_uids: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
     """What the node has acknowledged and not removed since: SOP Instance UID -> [(SOP Class UID, file)].
 

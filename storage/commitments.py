@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, delete, exists, func, not_, select
 from sqlalchemy.orm import Session
 
 from storage.commitment_states import CommitmentEvent, advance
@@ -56,6 +56,7 @@ class _Delivered:
     row: DeliveryRow
     sop_class_uid: str
     sop_instance_uid: str
+    is_purged: bool  # by retention
 
 
 def is_due(session: Session, *, destination: str, now: datetime, sent_before: datetime) -> bool:
@@ -159,10 +160,10 @@ def settle(
     for one in _sent_to(session, commitment.destination, uids):
         if one.sop_instance_uid in answer.failed:
             if one.row.commitment_id == commitment.id:
-                reason = answer.failed[one.sop_instance_uid]
-                _not_committed(session, one.row, reason, send_again_at(one.row.attempts), now, settled)
+                again_at = None if one.is_purged else send_again_at(one.row.attempts)
+                _not_committed(session, one, answer.failed[one.sop_instance_uid], again_at, now, settled)
         elif (one.sop_class_uid, one.sop_instance_uid) in answer.committed and _sent_before(one.row, commitment):
-            move(session, one.row, DeliveryEvent.COMMITTED, reason="", commitment_id=commitment.id)
+            move(session, one.row, DeliveryEvent.COMMITTED, commitment_id=commitment.id)
             settled.committed += 1
     settled.unmentioned = _ask_again(session, commitment, ask_again_at)
     _move(session, commitment, CommitmentEvent.ANSWERED, reason="", answered_at=now)
@@ -176,13 +177,39 @@ def counts(session: Session) -> dict[tuple[str, CommitmentState], int]:
     return {(destination, CommitmentState(state)): number for destination, state, number in rows}
 
 
+def never_answered(session: Session, *, destination: str, sent_before: datetime) -> int:
+    """How many deliveries the destination acknowledged before that and has not committed since."""
+    open_since = _open(destination), DeliveryRow.sent_at <= sent_before
+    return session.scalar(select(func.count()).select_from(DeliveryRow).where(*open_since)) or 0
+
+
+def prune(session: Session, *, before: datetime, limit: int) -> int:
+    """Forget up to `limit` questions that were settled before that and that no open delivery waits for.
+
+    Returns how many that is. A result that comes again for one of them is refused as unknown.
+    """
+    waits = exists().where(DeliveryRow.commitment_id == CommitmentRow.id, DeliveryRow.state == DeliveryState.SENT.value)
+    settled = CommitmentRow.state != CommitmentState.ASKED.value, CommitmentRow.answer_due_at <= before
+    old = select(CommitmentRow).where(*settled, ~waits).order_by(CommitmentRow.id).limit(limit)
+    ids = [row.id for row in locked(session, old, skip_locked=True)]
+    if ids:
+        change(session, DeliveryRow, [DeliveryRow.commitment_id.in_(ids)], {"commitment_id": None})
+        session.execute(
+            delete(CommitmentRow).where(CommitmentRow.id.in_(ids)), execution_options={"synchronize_session": False}
+        )
+    return len(ids)
+
+
 def _due(destination: str, now: datetime, sent_before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (
-        DeliveryRow.destination == destination,
-        DeliveryRow.state == DeliveryState.SENT.value,
-        DeliveryRow.available_at <= now,
-        DeliveryRow.sent_at <= sent_before,
+    return _open(destination), DeliveryRow.available_at <= now, DeliveryRow.sent_at <= sent_before
+
+
+def _open(destination: str) -> ColumnElement[bool]:
+    """Sent, not committed, and still here: what retention has removed could not be sent again."""
+    is_purged = exists().where(
+        ReportObjectRow.id == DeliveryRow.report_object_id, ReportObjectRow.purged_at.is_not(None)
     )
+    return and_(DeliveryRow.destination == destination, DeliveryRow.state == DeliveryState.SENT.value, not_(is_purged))
 
 
 def _overdue(destination: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -198,10 +225,12 @@ def _sent_before(row: DeliveryRow, commitment: CommitmentRow) -> bool:
 
 
 def _not_committed(
-    session: Session, row: DeliveryRow, reason: str, again_at: datetime | None, now: datetime, settled: Settled
+    session: Session, one: _Delivered, reason: str, again_at: datetime | None, now: datetime, settled: Settled
 ) -> None:
+    row = one.row
     if again_at is None:
-        reason = f"gave up after {row.attempts} attempts: {reason}"
+        why = "removed by retention" if one.is_purged else f"gave up after {row.attempts} attempts"
+        reason = f"{why}: {reason}"
         move(session, row, DeliveryEvent.GAVE_UP, reason=reason, available_at=now, commitment_id=None)
         settled.dead.append(row.id)
         return
@@ -240,6 +269,7 @@ def _delivered(session: Session, which: ColumnElement[bool]) -> list[_Delivered]
             DeliveryRow,
             func.coalesce(made.sop_class_uid, received.sop_class_uid),
             func.coalesce(made.sop_instance_uid, received.sop_instance_uid),
+            made.purged_at.is_not(None),
         )
         .outerjoin(made, made.id == DeliveryRow.report_object_id)
         .outerjoin(received, received.id == DeliveryRow.instance_id)

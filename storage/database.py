@@ -25,6 +25,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, Statement
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from storage.base import UtcDateTime
+from storage.clock import SteadyClock
 from storage.errors import StorageError, StorageFull
 from storage.files import make_folder
 
@@ -47,6 +49,8 @@ class Database:
         self.engine = _engine(url)
         self._reading_engine = self.engine.execution_options(**{_READ_ONLY: True})
         self._clock = clock
+        self._steady = SteadyClock()
+        self._steady_from_rows = False
         self._turn = threading.Lock()
 
     @property
@@ -92,14 +96,35 @@ class Database:
             raise translated(error) from None
 
     def now(self) -> datetime:
-        """UTC: the injected clock, else the database's, because leases of several machines need one clock."""
+        """UTC: the injected clock, else the database's, because leases of several machines need one clock.
+
+        SQLite has none: there it is this machine's, which never goes back, not behind the stored times either.
+        """
         if self._clock is not None:
             return self._clock().astimezone(UTC)
         if self.is_sqlite:
-            return datetime.now(UTC)
+            return self.machine_now()
         with self.reading() as session:
             now: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
         return now.astimezone(UTC)
+
+    def machine_now(self) -> datetime:
+        """UTC of this machine, without asking the database each time; never goes back."""
+        if self._clock is not None:
+            return self._clock().astimezone(UTC)
+        if not self._steady_from_rows:
+            self._start_after_stored_times()
+        return self._steady.now()
+
+    def _start_after_stored_times(self) -> None:
+        """The clock may have been set back since the newest rows were written."""
+        with self.reading() as session:
+            for table, column in (("instance", "received_at"), ("case_event", "at"), ("delivery", "created_at")):
+                statement = text(f"SELECT {column} AS at FROM {table} ORDER BY id DESC LIMIT 1")  # noqa: S608 - our names
+                newest = session.execute(statement.columns(at=UtcDateTime())).scalar_one_or_none()
+                if newest is not None:
+                    self._steady.start_after(newest)
+        self._steady_from_rows = True
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -1,4 +1,4 @@
-"""The one place that changes the state of a delivery row: optimistic, the old state in the WHERE clause."""
+"""The one place that changes the state of a single delivery: optimistic, the old state in the WHERE clause."""
 
 from typing import Any
 

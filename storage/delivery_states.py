@@ -1,4 +1,7 @@
-"""The state machine of a delivery: one table, one `advance`. Rows are moved by `storage.outbox` only."""
+"""The state machine of a delivery: one table, one `advance`.
+
+Rows are moved by `storage.delivery_moves`, and many at once by `storage.outbox`.
+"""
 
 from enum import StrEnum
 from typing import Final

@@ -11,6 +11,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, cast
 
@@ -103,6 +104,10 @@ class InstanceRecorder:
         self._commit_lock = threading.Lock()
         self._closed = False
         self._thread: threading.Thread | None = None
+
+    def now(self) -> datetime:
+        """UTC by the clock that all received rows share; never goes back."""
+        return self._database.machine_now()
 
     def record(self, new: NewInstance) -> Outcome:
         """Commit the row of one instance and say what it was. Blocks until the commit is on disk.

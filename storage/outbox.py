@@ -13,7 +13,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from storage.delivery_states import TRANSITIONS, DeliveryEvent, advance
+from storage.delivery_moves import move
+from storage.delivery_states import DeliveryEvent, advance
 from storage.errors import IllegalTransition, LeaseLost
 from storage.rows import LEASE_OWNER_CHARACTERS, change, fresh, locked, show
 from storage.schema import DeliveryRow, DeliveryState, InstanceRow, ReportObjectRow
@@ -97,14 +98,19 @@ def claim(
     for row in rows:
         if row.state == DeliveryState.SENDING.value:
             reason = f"{UNANSWERED}: the lease of {row.lease_owner} ran out"
-            _move(session, row, DeliveryEvent.LEASE_RAN_OUT, reason=reason)
+            move(session, row, DeliveryEvent.LEASE_RAN_OUT, reason=reason)
     _take(session, rows, owner=owner, until=now + timedelta(seconds=lease_s))
     return _with_objects(session, rows)
 
 
+def renew(session: Session, claims: Sequence[DeliveryClaim], until: datetime) -> int:
+    """Let the leases of these claims run until then; returns how many of them still count."""
+    return change(session, DeliveryRow, [_are_claimed(claims)], {"lease_until": until})
+
+
 def sent(session: Session, claim: DeliveryClaim, *, now: datetime, note: str = "") -> None:
     """The peer answered success, or a warning that the note tells. Raises LeaseLost."""
-    _move(session, _claimed_delivery(session, claim), DeliveryEvent.SENT, reason=note, sent_at=now)
+    move(session, _claimed_delivery(session, claim), DeliveryEvent.SENT, reason=note, sent_at=now)
 
 
 def sent_all(session: Session, notes: Sequence[tuple[DeliveryClaim, str]], *, now: datetime) -> list[DeliveryClaim]:
@@ -119,12 +125,19 @@ def sent_all(session: Session, notes: Sequence[tuple[DeliveryClaim, str]], *, no
     return [claim for claim, _ in notes if claim.delivery_id not in changed]
 
 
-def put_back(session: Session, claims: Sequence[DeliveryClaim]) -> list[DeliveryClaim]:
-    """Undo claims whose objects were not sent: due as before, attempts not counted. Returns those whose lease was lost.
+def put_back(
+    session: Session, claims: Sequence[DeliveryClaim], *, until: datetime | None = None
+) -> list[DeliveryClaim]:
+    """Undo claims whose objects were not sent: attempts not counted. Returns those whose lease was lost.
+
+    They are due as before, or at `until`.
 
     The reason stays: whether an earlier attempt had an answer must not be forgotten.
     """
-    changed = _settle_all(session, claims, DeliveryEvent.POSTPONED, {"attempts": DeliveryRow.attempts - 1})
+    values: dict[str, Any] = {"attempts": DeliveryRow.attempts - 1}
+    if until is not None:
+        values["available_at"] = until
+    changed = _settle_all(session, claims, DeliveryEvent.POSTPONED, values)
     return [claim for claim in claims if claim.delivery_id not in changed]
 
 
@@ -137,12 +150,18 @@ def retry_later(
     """
     row = _claimed_delivery(session, claim)
     reason = f"{UNANSWERED}: {reason}" if unanswered else reason
-    _move(session, row, DeliveryEvent.POSTPONED, reason=reason, available_at=available_at)
+    move(session, row, DeliveryEvent.POSTPONED, reason=reason, available_at=available_at)
 
 
 def dead(session: Session, claim: DeliveryClaim, *, reason: str, now: datetime) -> None:
     """A fault that will not pass: a dead letter from `now` on, until a person asks again. Raises LeaseLost."""
-    _move(session, _claimed_delivery(session, claim), DeliveryEvent.GAVE_UP, reason=reason, available_at=now)
+    move(session, _claimed_delivery(session, claim), DeliveryEvent.GAVE_UP, reason=reason, available_at=now)
+
+
+def end_leases(session: Session, now: datetime) -> int:
+    """Whoever was sending is dead: what it had claimed is due now. Returns how many deliveries that is."""
+    sending = DeliveryRow.state == DeliveryState.SENDING.value, DeliveryRow.lease_until > now
+    return change(session, DeliveryRow, sending, {"lease_until": now})
 
 
 def strand(session: Session, known: Collection[str], now: datetime) -> Counter[str]:
@@ -158,18 +177,10 @@ def strand(session: Session, known: Collection[str], now: datetime) -> Counter[s
     rows = locked(session, stranded, skip_locked=True)
     for row in rows:
         if row.state == DeliveryState.SENDING.value:
-            _move(session, row, DeliveryEvent.LEASE_RAN_OUT)
+            move(session, row, DeliveryEvent.LEASE_RAN_OUT)
         reason = f"destination {row.destination} is not in the settings: add it and run `spinenode outbox retry`"
-        _move(session, row, DeliveryEvent.DESTINATION_GONE, reason=reason, available_at=now)
+        move(session, row, DeliveryEvent.DESTINATION_GONE, reason=reason, available_at=now)
     return Counter(row.destination for row in rows)
-
-
-def committed(session: Session, delivery_id: int) -> None:
-    """The peer answered for the storage of the object (PS3.4 annex J). Raises IllegalTransition unless it is sent."""
-    for row in locked(session, select(DeliveryRow).where(DeliveryRow.id == delivery_id)):
-        _move(session, row, DeliveryEvent.COMMITTED)
-        return
-    raise IllegalTransition(f"delivery {delivery_id} does not exist")
 
 
 def is_settled(with_commitment: Collection[str]) -> ColumnElement[bool]:
@@ -190,25 +201,6 @@ def listing(session: Session, *, states: Iterable[DeliveryState] | None = None, 
     return fresh(session, statement.order_by(DeliveryRow.id.desc()).limit(limit))
 
 
-def resend(session: Session, ids: Iterable[int] | None, now: datetime) -> int:
-    """A person asks again: with attempts counted anew and due now. Returns how many deliveries that is.
-
-    With ids: those of them that are dead letters or wait for their next attempt. None: all dead letters.
-    """
-    statement = select(DeliveryRow).order_by(DeliveryRow.id)
-    if ids is None:
-        statement = statement.where(DeliveryRow.state == DeliveryState.DEAD.value)
-    else:
-        possible = [state.value for state, event in TRANSITIONS if event is DeliveryEvent.ASKED_AGAIN]
-        statement = statement.where(DeliveryRow.id.in_(list(ids)), DeliveryRow.state.in_(possible))
-    rows = locked(session, statement)
-    for row in rows:
-        _move(
-            session, row, DeliveryEvent.ASKED_AGAIN, reason="asked for again by a person", attempts=0, available_at=now
-        )
-    return len(rows)
-
-
 def counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
     """How many deliveries there are, by (destination, state)."""
     columns = DeliveryRow.destination, DeliveryRow.state
@@ -216,21 +208,12 @@ def counts(session: Session) -> dict[tuple[str, DeliveryState], int]:
     return {(destination, DeliveryState(state)): number for destination, state, number in rows}
 
 
-def _move(
-    session: Session, row: DeliveryRow, event: DeliveryEvent, *, reason: str | None = None, **changes: Any
-) -> None:
-    """Move a locked row by one event. Raises IllegalTransition when it is no longer as `row` shows it."""
-    old = DeliveryState(row.state)
-    new = advance(old, event)
-    values: dict[str, Any] = {"state": new.value, "fence": row.fence + 1, **changes}
-    if reason is not None:
-        values["reason"] = reason
-    if new is not DeliveryState.SENDING:
-        values |= {"lease_owner": "", "lease_until": None}
-    unchanged = DeliveryRow.id == row.id, DeliveryRow.state == old.value, DeliveryRow.fence == row.fence
-    if change(session, DeliveryRow, unchanged, values) != 1:
-        raise IllegalTransition(f"delivery {row.id}: {event} came too late, it is no longer {old}; read it again")
-    show(row, values)
+def notes(session: Session) -> dict[tuple[str, DeliveryState], int]:
+    """How many deliveries arrived with a note, by (destination, state): a warning of the peer, mostly."""
+    arrived = DeliveryRow.state.in_([DeliveryState.SENT.value, DeliveryState.COMMITTED.value])
+    columns = DeliveryRow.destination, DeliveryRow.state
+    noted = select(*columns, func.count()).where(arrived, DeliveryRow.reason != "").group_by(*columns)
+    return {(destination, DeliveryState(state)): number for destination, state, number in session.execute(noted)}
 
 
 def _take(session: Session, rows: Sequence[DeliveryRow], *, owner: str, until: datetime) -> None:
@@ -254,15 +237,19 @@ def _settle_all(
     if not claims:
         return set()
     state = advance(DeliveryState.SENDING, event)
-    claimed = tuple_(DeliveryRow.id, DeliveryRow.fence).in_([(claim.delivery_id, claim.fence) for claim in claims])
     changed = session.scalars(
         update(DeliveryRow)
-        .where(claimed, DeliveryRow.state == DeliveryState.SENDING.value)
+        .where(_are_claimed(claims))
         .values(state=state.value, fence=DeliveryRow.fence + 1, lease_owner="", lease_until=None, **values)
         .returning(DeliveryRow.id),
         execution_options={"synchronize_session": False},
     )
     return set(changed)
+
+
+def _are_claimed(claims: Sequence[DeliveryClaim]) -> ColumnElement[bool]:
+    claimed = tuple_(DeliveryRow.id, DeliveryRow.fence).in_([(claim.delivery_id, claim.fence) for claim in claims])
+    return and_(claimed, DeliveryRow.state == DeliveryState.SENDING.value)
 
 
 def _claimed_delivery(session: Session, claim: DeliveryClaim) -> DeliveryRow:

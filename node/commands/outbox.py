@@ -25,7 +25,10 @@ def show_list(
     limit: Annotated[int, typer.Option(min=1, max=LARGEST_ID, help="The newest so many.")] = 200,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show the newest deliveries."""
+    """Show the newest deliveries.
+
+    What a destination took with a warning is counted apart; its reason is the warning.
+    """
     from node.commands.output import show_json, show_table
     from storage import outbox
     from storage.schema import DeliveryState
@@ -33,12 +36,14 @@ def show_list(
     states = [_state(name) for name in state] if state else None
     with memory_of(settings_of(context)) as database, database.reading() as session:
         rows = [as_data(row) for row in outbox.listing(session, states=states, limit=limit)]
-        counts = outbox.counts(session)
+        counts, notes = outbox.counts(session), outbox.notes(session)
     if as_json:
         show_json(rows)
         return
-    summary = [(name, of_state.value, number) for (name, of_state), number in counts.items()]
-    show_table("Deliveries", ("destination", "state", "number"), summary)
+    summary = [
+        (name, of_state.value, number, notes.get((name, of_state), "")) for (name, of_state), number in counts.items()
+    ]
+    show_table("Deliveries", ("destination", "state", "number", "with a warning"), summary)
     columns = ("id", "destination", "state", "object", "case", "attempts", "due", "reason")
     keys = ("id", "destination", "state", "object", "case_id", "attempts", "available_at", "reason")
     if rows:
@@ -61,18 +66,24 @@ def retry(
     """Send dead letters again, or deliveries that wait for their next attempt, now and with attempts counted anew."""
     from node.commands.output import show_json, show_text
     from node.errors import NodeError
-    from storage import outbox
+    from storage import dead_letters
 
     if bool(ids) == dead:
         raise typer.BadParameter("name the deliveries, or take --dead for every dead letter")
     with memory_of(settings_of(context)) as database, database.transaction() as session:
-        number = outbox.resend(session, ids or None, database.now())
+        asked = dead_letters.resend(session, ids or None, database.now())
     if as_json:
-        show_json({"asked_again": number})
+        show_json({"asked_again": asked.due, "removed_by_retention": asked.removed})
     else:
-        show_text(f"{number} deliveries are due now")
-    if ids and number < len(set(ids)):
-        raise NodeError(f"{len(set(ids)) - number} of these deliveries cannot be sent again: sent already, or unknown")
+        show_text(f"{asked.due} deliveries are due now")
+        if asked.removed:
+            show_text(f"{len(asked.removed)} stay dead letters: their objects were removed by retention")
+    if ids and (others := len(set(ids)) - asked.due):
+        removed = ", ".join(map(str, asked.removed))
+        reasons = (
+            f"removed by retention ({removed}), sent already, or unknown" if removed else "sent already, or unknown"
+        )
+        raise NodeError(f"{others} of these deliveries cannot be sent again: {reasons}")
 
 
 def as_data(row: "DeliveryRow") -> dict[str, Any]:

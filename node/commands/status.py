@@ -7,6 +7,8 @@ import typer
 from node.commands.surroundings import memory_of, settings_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from config.settings import Settings
@@ -41,6 +43,7 @@ def as_data(settings: "Settings", database: "Database") -> dict[str, Any]:
     bundle = bundle_identity(settings.worker.bundle)
     with database.reading() as session:
         content = _content(session)
+        never_committed = _never_committed(session, settings, database.now())
     return {
         "ae_title": settings.receiver.ae_title,
         "port": settings.receiver.port,
@@ -56,6 +59,22 @@ def as_data(settings: "Settings", database: "Database") -> dict[str, Any]:
         },
         "unplaced_instances": content["instances"].get(Placement.NEW.value, 0),
         **content,
+        "never_committed": never_committed,
+    }
+
+
+def _never_committed(session: "Session", settings: "Settings", now: "datetime") -> dict[str, int]:
+    """Deliveries that wait for their storage commitment longer than the settings are patient, by destination."""
+    from config.settings import DestinationSettings
+    from node.commitment.delay import commitment_patience
+    from storage import commitments
+
+    sent_before = now - commitment_patience(settings.sender)
+    return {
+        one.name: number
+        for one in settings.destinations
+        if isinstance(one, DestinationSettings) and one.commitment is not None
+        if (number := commitments.never_answered(session, destination=one.name, sent_before=sent_before))
     }
 
 
@@ -103,6 +122,11 @@ def _print(data: dict[str, Any]) -> None:
         for state, number in states.items()
     ]
     show_table(f"Deliveries{_since(data['oldest_delivery_since'])}", ("destination", "state", "number"), deliveries)
+    for destination, number in data["never_committed"].items():
+        show_text(
+            f"{destination} has not committed itself to {number} objects that it took long ago: they are kept, and "
+            "asked about again; let it answer to this node, or take its commitment out of the settings"
+        )
 
 
 def _since(moment: Any) -> str:

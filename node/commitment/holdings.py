@@ -5,12 +5,13 @@ here is believed without the instance's own UID in it; None says that the peer c
 Identifiers are never logged.
 """
 
-import logging
+import math
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import httpx
 import structlog
@@ -22,8 +23,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 from config.settings import AnyDestination, DestinationSettings, DicomWebDestinationSettings
 from node.commitment.peer import open_association, storage_address
 from node.commitment.results import SYNTAXES
+from node.dicomweb import dicomweb_client
 from node.errors import NodeError
-from node.tls import client_context
 
 log = structlog.get_logger(__name__)
 
@@ -53,17 +54,21 @@ def holds(destination: AnyDestination, wanted: Wanted, *, calling_ae_title: str)
     return held(destination, [wanted], calling_ae_title=calling_ae_title)[wanted.sop_instance_uid]
 
 
-def held(destination: AnyDestination, wanted: Sequence[Wanted], *, calling_ae_title: str) -> dict[str, bool | None]:
+def held(
+    destination: AnyDestination, wanted: Sequence[Wanted], *, calling_ae_title: str, deadline: float = math.inf
+) -> dict[str, bool | None]:
     """What the destination holds of the instances, by SOP Instance UID; None where it cannot say.
 
     All are asked over one association (or connection), those of one series together. An instance that was missing
-    in the answer for its series is asked for by itself: archives may cut long answers short.
+    in the answer for its series is asked for by itself: archives may cut long answers short. After `deadline`, of
+    `time.monotonic`, nothing more is asked.
     """
     answers: dict[str, bool | None] = {one.sop_instance_uid: None for one in wanted}
     try:
         with _catalogue(destination, calling_ae_title) as catalogue:
+            timed = _Timed(catalogue, deadline)
             for series in _by_series(wanted):
-                answers |= _of_series(catalogue, series)
+                answers.update(_of_series(timed, series))  # one by one: those before a peer falls silent stay
     except (NodeError, httpx.HTTPError, _NoAnswer) as error:
         # an HTTP error's own words hold the URL, and the URL holds UIDs
         reason = str(error) if isinstance(error, NodeError | _NoAnswer) else type(error).__name__
@@ -85,6 +90,26 @@ class _Catalogue(Protocol):
         """The SOP Instance UIDs that match `one`: itself, or none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """Asks a catalogue until the deadline."""
+
+    catalogue: _Catalogue
+    deadline: float
+
+    def in_series(self, one: Wanted) -> set[str] | None:
+        self._check()
+        return self.catalogue.in_series(one)
+
+    def instance(self, one: Wanted) -> set[str] | None:
+        self._check()
+        return self.catalogue.instance(one)
+
+    def _check(self) -> None:
+        if time.monotonic() >= self.deadline:
+            raise _NoAnswer("no time is left for asking")
+
+
 def _by_series(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
     series: defaultdict[tuple[str, str], list[Wanted]] = defaultdict(list)
     for one in wanted:
@@ -92,21 +117,20 @@ def _by_series(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
     return iter(series.values())
 
 
-def _of_series(catalogue: _Catalogue, wanted: Sequence[Wanted]) -> dict[str, bool | None]:
+def _of_series(catalogue: _Catalogue, wanted: Sequence[Wanted]) -> Iterator[tuple[str, bool | None]]:
+    """An answer as soon as it is known: what comes before the peer stops answering counts."""
     found: set[str] = set()
     if len(wanted) > 1 and wanted[0].has_parents:
         found = catalogue.in_series(wanted[0]) or set()
-    answers: dict[str, bool | None] = {}
     for one in wanted:
         uid = one.sop_instance_uid
         matches = found if uid in found else catalogue.instance(one)
         if matches is None:
-            answers[uid] = None
+            yield uid, None
         elif uid in matches:
-            answers[uid] = True
+            yield uid, True
         else:  # a query without the parents may be answered with nothing because it is not understood
-            answers[uid] = False if one.has_parents else None
-    return answers
+            yield uid, False if one.has_parents else None
 
 
 @contextmanager
@@ -161,14 +185,9 @@ class _DicomCatalogue:
 
 @contextmanager
 def _client(destination: DicomWebDestinationSettings) -> Iterator[httpx.Client]:
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, with the UIDs in it
-    token = destination.token
-    headers = {"Accept": "application/dicom+json"}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token.get_secret_value()}"
-    verify: Any = True if destination.tls is None else client_context(destination.tls)
-    base_url = str(destination.url).rstrip("/")
-    with httpx.Client(base_url=base_url, headers=headers, timeout=destination.timeout_s, verify=verify) as client:
+    with dicomweb_client(destination) as client:
+        client.base_url = str(destination.url).rstrip("/")
+        client.headers["Accept"] = "application/dicom+json"
         yield client
 
 

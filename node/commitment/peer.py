@@ -1,6 +1,7 @@
 """An association that we open for storage commitment or a query, and how to reach the peer."""
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.settings import DestinationSettings, TlsClientSettings
 from node.dicom_stack import prepare_dicom_stack
@@ -69,7 +71,7 @@ def open_association(
 ) -> Iterator[Association]:
     """An established association, released at the end. Raises PeerUnavailable; NodeError for unusable TLS files."""
     prepare_dicom_stack()
-    entity = AE(ae_title=peer.calling_ae_title)
+    entity = ClosingEntity(ae_title=peer.calling_ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.acse_timeout = entity.connection_timeout = entity.dimse_timeout = peer.timeout_s
@@ -93,6 +95,27 @@ def open_association(
     finally:
         if association.is_established:
             association.release()
+
+
+class _ClosedSocket(AssociationSocket):
+    """Closes its socket also when it was never connected, or not any more; the library's leaves that to the garbage."""
+
+    def _shutdown_socket(self) -> None:
+        kept = self.socket
+        super()._shutdown_socket()
+        if kept is not None:
+            kept.close()
+
+
+class ClosingEntity(AE):
+    """An application entity that leaves no open socket behind, however an association that it asked for ends."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> AssociationSocket:
+        made = _ClosedSocket(assoc, address=address)
+        made.tls_args = tls_args
+        return made
 
 
 def _send_at_once(event: Event) -> None:

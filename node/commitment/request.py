@@ -21,7 +21,7 @@ from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.presentation import build_context
 
 from config.settings import DestinationSettings, SenderSettings
-from node.commitment.delay import delay_s
+from node.commitment.delay import commitment_patience, delay_s
 from node.commitment.handlers import CommitmentServices, handle_n_event_report
 from node.commitment.parsing import FAILURE_REASONS, PUSH_MODEL, PUSH_MODEL_INSTANCE, REQUEST_COMMITMENT
 from node.commitment.peer import commitment_address, open_association
@@ -63,6 +63,7 @@ class CommitmentAsker:
         self._settling = timedelta(seconds=settling_s)
         self._same_association_s = same_association_s
         self._failures_in_a_row = 0
+        self._never_answered = False
 
     @property
     def name(self) -> str:
@@ -76,6 +77,7 @@ class CommitmentAsker:
         self._expire()
         if not self._is_due():
             return 0
+        self._tell_never_answered()
         try:
             asked = self._ask_all()
         except PeerUnavailable:
@@ -100,6 +102,21 @@ class CommitmentAsker:
                 effect="they are asked again",
                 remedy="let the archive send its results to the node's AE title, and add it to [[callers]]",
             )
+
+    def _tell_never_answered(self) -> None:
+        """Once: what is never committed is never removed, and it goes on being asked about."""
+        sent_before = self._database.now() - commitment_patience(self._settings)
+        with self._database.reading() as session:
+            number = commitments.never_answered(session, destination=self.name, sent_before=sent_before)
+        if number and not self._never_answered:
+            log.warning(
+                "commitment_never_answered",
+                destination=self.name,
+                deliveries=number,
+                effect="they stay, whatever retention says, and are asked about again",
+                remedy="let the archive answer to this node, or take `commitment` out of the destination's settings",
+            )
+        self._never_answered = bool(number)
 
     def _is_due(self) -> bool:
         now = self._database.now()

@@ -20,6 +20,7 @@ from node.commitment.parsing import (
 )
 from node.commitment.report import report_caller, result_of
 from node.errors import SUCCESS
+from node.metrics import Metrics
 from storage import commitment_reports, commitments
 from storage.commitment_reports import Requested
 from storage.commitments import Answer, Settled
@@ -39,10 +40,13 @@ _OWNER: Final = "association"
 class CommitmentMemory:
     """The storage commitment part of the receiver's services, on the database."""
 
-    def __init__(self, database: Database, files: FileStore, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, files: FileStore, settings: Settings, metrics: Metrics | None = None
+    ) -> None:
         self._database = database
         self._files = files
         self._settings = settings
+        self._metrics = metrics if metrics is not None else Metrics()
 
     def commitment_requested(self, request: CommitmentRequest) -> None:
         """A peer asks (N-ACTION). Raises CommitmentRefused for a transaction UID in use, StorageError."""
@@ -127,7 +131,18 @@ class CommitmentMemory:
                     status=INVALID_ARGUMENT,
                 )
             settled = self._settle(session, destination, result)
+        self._count(destination, settled)
         _tell(destination, result, settled)
+
+    def _count(self, destination: str, settled: Settled) -> None:
+        outcomes = {
+            "committed": settled.committed,
+            "sent_again": settled.sent_again,
+            "dead": len(settled.dead),
+            "unmentioned": settled.unmentioned,
+        }
+        for outcome, number in outcomes.items():
+            self._metrics.count("commitments", number, destination=destination, outcome=outcome)
 
     def _titles(self, destination: str) -> set[str]:
         """The AE titles that may answer for a destination."""

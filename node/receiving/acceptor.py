@@ -22,7 +22,8 @@ import structlog
 from node.errors import NodeError
 from node.metrics import Metrics
 from node.receiving.incoming import IncomingConnection
-from node.receiving.places import PlaceTable, SeldomLine
+from node.receiving.places import PlaceTable
+from node.receiving.seldom_line import SeldomLine
 
 log = structlog.get_logger(__name__)
 
@@ -180,7 +181,7 @@ class Acceptor:
         connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._metrics.count("connections", port="tls" if connection.is_tls else "plain")
         evicted = self._places.arrive(connection.number, connection.address)
-        self._waiting[connection.number] = _Waiting(connection, time.monotonic() + self._silence_s)
+        self._waiting[connection.number] = _Waiting(connection, connection.accepted_at + self._silence_s)
         self._selector.register(connection.socket, selectors.EVENT_READ, connection.number)
         if evicted is not None:
             self._evict(evicted)

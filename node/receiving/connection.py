@@ -25,9 +25,11 @@ from node.errors import SUCCESS
 from node.instance_sink import InstanceSink
 from node.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.receiving.association import ReceivingAssociation
+from node.receiving.association_request import Titles
 from node.receiving.incoming import IncomingConnection
 from node.receiving.measures import Measures
 from node.receiving.pdu import COMMAND, p_data
+from node.receiving.seldom_line import SeldomLine
 from node.receiving.services import Services
 from node.receiving.store_service import StoreService
 from node.receiving.transport import Transport
@@ -64,6 +66,7 @@ class ConnectionServer:
         self.services = services
         self.tls = tls
         self.metrics = metrics
+        self.lines = SeldomLine()
         self.entity = _application_entity(settings)
         self.contexts = supported_contexts()
         if services is not None:
@@ -163,7 +166,7 @@ class _Connection:
         self.is_associated = False
         self._transport = transport
         self._limits = PeerLimits(
-            request_deadline=time.monotonic() + settings.acse_timeout_s,
+            request_deadline=connection.accepted_at + settings.acse_timeout_s,
             silence_s=settings.network_timeout_s,
             minimum_bytes_per_s=settings.minimum_bytes_per_s,
             maximum_pdu_bytes=settings.maximum_pdu_bytes,
@@ -185,6 +188,8 @@ class _Connection:
     def release(self) -> None:
         """Its thread has ended: close what is open."""
         self._stores.abandon()
+        if self._association is not None:
+            self._association.upper_layer.forget()
         self._transport.release()
 
     def _secure(self) -> bool:
@@ -195,7 +200,8 @@ class _Connection:
         except OSError as error:
             reason = handshake_fault(error)
             server.metrics.count("failed_handshakes", reason=reason)
-            log.warning("tls_handshake_failed", address=self.visit.address, reason=reason)
+            if (more := server.lines.held_back(f"handshake {reason}", self.visit.address)) is not None:
+                log.warning("tls_handshake_failed", address=self.visit.address, not_logged_before=more, reason=reason)
             return False
         return True
 
@@ -206,9 +212,11 @@ class _Connection:
             Peer(
                 transport=self._transport,
                 limits=self._limits,
+                is_stranger=self._is_stranger,
                 stores=self._stores,
                 visit=self.visit,
                 measures=server.metrics,
+                lines=server.lines,
             ),
         )
         acceptor = association.acceptor
@@ -235,13 +243,7 @@ class _Connection:
         self.visit.calling_ae_title = wanted.calling_ae_title.strip()
         if (refusal := self._refusal(wanted)) is None:
             return
-        log.warning(
-            "association_refused",
-            **self.visit.log_fields,
-            called_ae_title=wanted.called_ae_title.strip(),
-            reason=refusal.reason,
-            remedy=refusal.remedy,
-        )
+        self._tell_refused(wanted, refusal)
         if refusal.is_of_the_peer:
             self._server.metrics.count("refused_peers", reason=refusal.reason)
         association.acse.send_reject(*refusal.value)
@@ -250,19 +252,38 @@ class _Connection:
     def _refusal(self, wanted: A_ASSOCIATE) -> Refusal | None:
         if self._server.is_stopping:
             return Refusal.TEMPORARY_CONGESTION
+        try:
+            return self._server.admission.refusal(self._request(wanted.calling_ae_title, wanted.called_ae_title))
+        except Exception:  # the library swallows what a handler raises and would accept
+            log.exception("admission_failed", address=self.visit.address)
+            return Refusal.TEMPORARY_CONGESTION
+
+    def _is_stranger(self, who: Titles) -> bool:
+        """Whether a request is refused for who asks; `_on_requested` comes to the same, and says it."""
+        return self._server.admission.identity_refusal(self._request(who.calling, who.called)) is not None
+
+    def _request(self, calling_ae_title: str, called_ae_title: str) -> Request:
         secured = self._transport.socket
-        request = Request(
-            calling_ae_title=wanted.calling_ae_title,
-            called_ae_title=wanted.called_ae_title,
+        return Request(
+            calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
             address=self.visit.address,
             certificate_names=certificate_names(secured) if isinstance(secured, ssl.SSLSocket) else None,
             connection=self.visit.number,
         )
-        try:
-            return self._server.admission.refusal(request)
-        except Exception:  # the library swallows what a handler raises and would accept
-            log.exception("admission_failed", address=request.address)
-            return Refusal.TEMPORARY_CONGESTION
+
+    def _tell_refused(self, wanted: A_ASSOCIATE, refusal: Refusal) -> None:
+        port = "tls" if self._connection.is_tls else "plain"
+        if (more := self._server.lines.held_back(f"refused {refusal.name} {port}", self.visit.address)) is None:
+            return
+        log.warning(
+            "association_refused",
+            **self.visit.log_fields,
+            called_ae_title=wanted.called_ae_title.strip(),
+            not_logged_before=more,
+            reason=refusal.reason,
+            remedy=refusal.remedy,
+        )
 
     def _on_accepted(self, event: Event) -> None:
         contexts: dict[int, PresentationContext] = event.assoc._accepted_cx  # noqa: SLF001 - by ID, unsorted

@@ -29,13 +29,18 @@ class StopReceiving:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Say over the channel that orders are taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class LostConnection:
     """A connection was sent, but this process had no file descriptor left for it: the system has closed it."""
 
     number: int
 
 
-Order = IncomingConnection | EndConnection | StopReceiving
+Order = IncomingConnection | EndConnection | StopReceiving | Ping
 
 
 def order_sockets() -> tuple[socket.socket, socket.socket]:
@@ -69,13 +74,15 @@ def receive_order(orders: socket.socket) -> Order | LostConnection | None:
     fields = json.loads(message)
     if "end" in fields:
         return EndConnection(fields["end"])
+    if "ping" in fields:
+        return Ping()
     if "drain_s" in fields:
         return StopReceiving(fields["drain_s"])
     if not files:
         return LostConnection(fields["number"])
     peer = socket.socket(fileno=files[0])
     peer.setblocking(True)
-    return IncomingConnection(peer, fields["address"], fields["is_tls"], fields["number"])
+    return IncomingConnection(peer, fields["address"], fields["is_tls"], fields["number"], fields["accepted_at"])
 
 
 def _written(order: Order) -> dict[str, object]:
@@ -84,5 +91,12 @@ def _written(order: Order) -> dict[str, object]:
             return {"end": number}
         case StopReceiving(drain_s):
             return {"drain_s": drain_s}
+        case Ping():
+            return {"ping": True}
         case _:
-            return {"address": order.address, "is_tls": order.is_tls, "number": order.number}
+            return {
+                "address": order.address,
+                "is_tls": order.is_tls,
+                "number": order.number,
+                "accepted_at": order.accepted_at,
+            }

@@ -1,7 +1,8 @@
 """A connection as the acceptor hands it over."""
 
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +13,5 @@ class IncomingConnection:
     address: str  # of the peer
     is_tls: bool
     number: int  # unique within one run of the node
+    # of time.monotonic, which runs the same in all processes of a machine (Linux: CLOCK_MONOTONIC)
+    accepted_at: float = field(default_factory=time.monotonic)

@@ -25,8 +25,9 @@ PDV_CONTROL_BYTES: Final = 2  # context and control header count as content of t
 COMMAND: Final = 0x01
 LAST: Final = 0x02
 
-# 128 presentation contexts with every known transfer syntax and user information take under 400 kB.
-LONGEST_ASSOCIATION_PDU: Final = 1 << 20
+# 128 presentation contexts of the longest SOP Class UIDs with all 63 transfer syntaxes of PS3.6 take 216,767 bytes,
+# with roles 221,765: that leaves 40 kB for a user identity (a Kerberos ticket or SAML assertion has 2 to 20 kB).
+LONGEST_ASSOCIATION_PDU: Final = 1 << 18
 LONGEST_OTHER_PDU: Final = 1 << 10  # four bytes by the standard
 
 

@@ -1,15 +1,13 @@
 """How many connections and associations there may be, in all and from one address: one table for all processes.
 
 A connection is pending from its accept until its association request is taken; strangers and silent peers never get
-further, and the oldest of them gives way when too many wait. Only an association that is admitted takes a place.
+further. When too many wait, the oldest of the address that has the most of them gives way, so that a flood from one
+peer pushes out no other's. Only an association that is admitted takes a place.
 """
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import structlog
 
@@ -17,33 +15,9 @@ from config.settings import ReceiverSettings
 from node.admission import Refusal
 from node.metrics import Metrics
 from node.receiving.disk_room import DiskRoom
+from node.receiving.seldom_line import SeldomLine
 
 log = structlog.get_logger(__name__)
-
-_LINE_EVERY_S: Final = 60.0  # a peer that is refused again and again must not fill the log
-_REMEMBERED_LINES: Final = 1024  # addresses; a scan from more of them may repeat a line
-
-
-class SeldomLine:
-    """Says when a log line about one thing may be written again, and how often it was held back meanwhile."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._last: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def held_back(self, event: str, address: str) -> int | None:
-        """How many lines were held back since the last one; None: hold back this one too."""
-        now, key = self._clock(), (event, address)
-        with self._lock:
-            if len(self._last) > _REMEMBERED_LINES:
-                self._last.clear()
-            written, count = self._last.get(key, (-_LINE_EVERY_S, 0))
-            if now - written < _LINE_EVERY_S:
-                self._last[key] = (written, count + 1)
-                return None
-            self._last[key] = (now, 0)
-            return count
 
 
 @dataclass(slots=True)
@@ -62,7 +36,7 @@ class PlaceTable:
         self._lines = SeldomLine()
         self._lock = threading.Lock()
         self._visits: dict[int, _Visit] = {}  # in the order of their arrival
-        self._pending = 0
+        self._pending: Counter[str] = Counter()  # by address
         self._by_address: Counter[str] = Counter()  # associations
         self._closed = False
 
@@ -70,8 +44,8 @@ class PlaceTable:
         """Enter a new connection; the number of the pending one that has to go for it, if any."""
         with self._lock:
             self._visits[connection] = _Visit(address)
-            self._pending += 1
-            oldest = self._oldest_pending() if self._pending > self._settings.maximum_pending_connections else None
+            self._pending[address] += 1
+            oldest = self._oldest_pending() if self.pending > self._settings.maximum_pending_connections else None
             self._show()
         return None if oldest is None else self._evict(oldest)
 
@@ -87,7 +61,7 @@ class PlaceTable:
             limit = self._limit_reached(visit.address)
             if room and limit is None:
                 visit.is_pending = False
-                self._pending -= 1
+                self._pending -= Counter([visit.address])  # forgets the addresses that have none left
                 self._by_address[visit.address] += 1
                 self._show()
                 return None
@@ -105,10 +79,9 @@ class PlaceTable:
             if visit is None:
                 return
             if visit.is_pending:
-                self._pending -= 1
+                self._pending -= Counter([visit.address])
             else:
-                self._by_address[visit.address] -= 1
-                self._by_address += Counter()  # forgets the addresses that have none left
+                self._by_address -= Counter([visit.address])
             self._show()
 
     def close(self) -> None:
@@ -122,10 +95,16 @@ class PlaceTable:
 
     @property
     def pending(self) -> int:
-        return self._pending
+        return self._pending.total()
 
     def _oldest_pending(self) -> int:
-        return next(number for number, visit in self._visits.items() if visit.is_pending)
+        """Of the address that has the most; of several such addresses the oldest of all."""
+        most = max(self._pending.values())
+        return next(
+            number
+            for number, visit in self._visits.items()
+            if visit.is_pending and self._pending[visit.address] == most
+        )
 
     def _evict(self, connection: int) -> int:
         visit = self._visits.get(connection)
@@ -161,5 +140,5 @@ class PlaceTable:
             )
 
     def _show(self) -> None:
-        self._metrics.set("pending_connections", self._pending)
+        self._metrics.set("pending_connections", self.pending)
         self._metrics.set("associations", self._by_address.total())

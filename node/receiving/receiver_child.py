@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import structlog
@@ -15,7 +15,7 @@ from config.settings import Settings
 from node.child_process import ChildProcess, Program
 from node.metrics import Metrics
 from node.receiving.channel import Frame, Frames, answer
-from node.receiving.hand_over import EndConnection, StopReceiving, order_sockets, send_order
+from node.receiving.hand_over import EndConnection, Ping, StopReceiving, order_sockets, send_order
 from node.receiving.incoming import IncomingConnection
 from node.receiving.places import PlaceTable
 from node.receiving.remote import Call, body_of, new_instance, service_argument
@@ -31,6 +31,14 @@ PROGRAM: Final = Program(
     leaves_within_s=15.0,
     effect_of_kill="its associations are lost; what was not acknowledged is sent again by the senders",
 )
+
+
+PING_EVERY_S: Final = 2.0
+# Over 30 s: nothing that a process does between two orders takes so long, however busy the machine is. What is counted
+# are pings, not seconds: a supervisor that was itself held up must not kill anybody for it.
+UNANSWERED_PINGS_OF_A_HUNG_PROCESS: Final = 15
+# A process that misses one ping may only wait for a processor; at two the others take what comes.
+_UNANSWERED_PINGS_OF_A_BUSY_PROCESS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,13 @@ class ReceiverChild(ChildProcess):
         """How many connections it has; None: it cannot take any now."""
         with self._link_lock:
             link = self._link
-            return None if link is None or not link.is_ready else len(link.connections)
+            return None if link is None or not link.takes_connections else len(link.connections)
 
     def hand_over(self, connection: IncomingConnection) -> bool:
         """Give it a connection, whose socket is closed here then; False when it cannot take it now."""
         with self._link_lock:
             link = self._link
-            if link is None or not link.is_ready or not send_order(link.orders, connection):
+            if link is None or not link.takes_connections or not send_order(link.orders, connection):
                 return False
             link.connections.add(connection.number)
         connection.socket.close()
@@ -79,6 +87,25 @@ class ReceiverChild(ChildProcess):
             if self._link is None or number not in self._link.connections:
                 return False
             return send_order(self._link.orders, EndConnection(number))
+
+    def ping(self) -> None:
+        """Ask it for a sign of life. One that has not answered for too long is killed, and started again."""
+        with self._link_lock:
+            link, process = self._link, self._process
+            if link is None or process is None or not link.is_ready or self.is_stopping:
+                return
+            is_hung = link.unanswered_pings >= UNANSWERED_PINGS_OF_A_HUNG_PROCESS
+            link.is_ready = not is_hung
+            link.unanswered_pings += 1
+            send_order(link.orders, Ping())  # without room for it there will be no answer either
+        if is_hung:
+            log.error(
+                "receiver_process_hung",
+                pid=process.pid,
+                silent_s=UNANSWERED_PINGS_OF_A_HUNG_PROCESS * PING_EVERY_S,
+                effect=PROGRAM.effect_of_kill,
+            )
+            process.kill()
 
     def tell_to_leave(self, drain_s: float) -> None:
         """Let its associations end within this time; returns at once. `wait_until_gone` waits for it."""
@@ -144,7 +171,10 @@ class ReceiverChild(ChildProcess):
                 self._answer_one(frame["call"], frame["body"], frame.get("id"), link)
 
     def _record(self, rows: list[Frame], link: "_Link") -> None:
-        waiting = [(new_instance(row["body"]), _reply(link.frames, row["id"])) for row in rows]
+        now = self._desk.recorder.now()  # one clock for all: that of a process may be set back
+        waiting = [
+            (replace(new_instance(row["body"]), received_at=now), _reply(link.frames, row["id"])) for row in rows
+        ]
         try:
             self._desk.recorder.submit(waiting)
         except StorageError as error:  # it is closed: the node is stopping
@@ -167,6 +197,12 @@ class ReceiverChild(ChildProcess):
                 with self._link_lock:
                     link.is_ready = True
                 desk.on_ready()
+            case Call.PONG:
+                with self._link_lock:
+                    was_silent = not link.takes_connections
+                    link.unanswered_pings = 0
+                if was_silent:
+                    desk.on_ready()
             case Call.STOPPED:
                 self.aborted_associations = body
             case _ if number is not None:
@@ -190,7 +226,12 @@ class _Link:
     frames: Frames
     connections: set[int] = field(default_factory=set)
     is_ready: bool = False
+    unanswered_pings: int = 0
     reader: threading.Thread | None = None
+
+    @property
+    def takes_connections(self) -> bool:
+        return self.is_ready and self.unanswered_pings < _UNANSWERED_PINGS_OF_A_BUSY_PROCESS
 
 
 def _reply(frames: Frames, number: int) -> Done:

@@ -20,7 +20,7 @@ from node.instance_sink import InstanceSink
 from node.metrics import RelayedMetrics
 from node.receiving.channel import ChannelClient
 from node.receiving.connection import ConnectionServer
-from node.receiving.hand_over import EndConnection, LostConnection, receive_order
+from node.receiving.hand_over import EndConnection, LostConnection, Ping, receive_order
 from node.receiving.incoming import IncomingConnection
 from node.receiving.remote import Call, RemotePlaces, RemoteRecorder, RemoteServices
 from node.tls import ReloadingContext
@@ -76,6 +76,8 @@ def _obey(orders: socket.socket, server: ConnectionServer, client: ChannelClient
                 _serve(order, server, client)
             case EndConnection(number):
                 server.end(number)
+            case Ping():
+                client.tell(Call.PONG, None)
             case LostConnection(number):
                 log.error("connection_lost", remedy="raise the limit of open files (ulimit -n, LimitNOFILE)")
                 client.tell(Call.LEFT, number)

@@ -18,6 +18,7 @@ class Call(StrEnum):
     TAKE_PLACE = "take_place"
     # news, without an answer
     READY = "ready"
+    PONG = "pong"
     LEFT = "left"
     METRICS = "metrics"
     STOPPED = "stopped"

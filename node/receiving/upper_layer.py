@@ -6,7 +6,7 @@ state machine (PS3.8 9.2) and the coding of all other PDUs.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +18,12 @@ from pynetdicom.pdu import _PDUType
 from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA, _PDUPrimitiveType
 from pynetdicom.transport import AssociationSocket
 
+from node.receiving.association_request import HEAD_BYTES, Titles, check_items, titles, without_items
 from node.receiving.measures import Measures
 from node.receiving.p_data import PDataPath, Pdv, StoreMessages
 from node.receiving.pace import Pace
 from node.receiving.pdu import PDU_HEADER, PDU_TYPES, InvalidPdu, PduType, length_limit
+from node.receiving.seldom_line import SeldomLine
 from node.receiving.transport import ConnectionGone, Transport
 from node.receiving.visit import Visit
 
@@ -63,9 +65,11 @@ class Peer:
 
     transport: Transport
     limits: PeerLimits
+    is_stranger: Callable[[Titles], bool]  # whom the request is refused without a look at the rest of it
     stores: StoreMessages
     visit: Visit
     measures: Measures
+    lines: SeldomLine
 
 
 class UpperLayer(DULServiceProvider):
@@ -78,6 +82,8 @@ class UpperLayer(DULServiceProvider):
         self._limits = limits
         self._visit = peer.visit
         self._measures = peer.measures
+        self._lines = peer.lines
+        self._is_stranger: Callable[[Titles], bool] | None = peer.is_stranger  # None: it is none
         self._pace = Pace(limits.silence_s, limits.minimum_bytes_per_s)
         self._path = PDataPath(
             is_accepted=lambda context_id: context_id in association._accepted_cx,  # noqa: SLF001
@@ -89,6 +95,7 @@ class UpperLayer(DULServiceProvider):
         self._has_received = False
         self._has_message = False  # for pynetdicom to answer, perhaps
         self._start = self._end = 0  # of what is unread in the buffer
+        self._awaited = 0  # length of the PDU that has to be whole there
         self._view = memoryview(bytearray(_SMALL_BUFFER))
 
     @property
@@ -135,7 +142,9 @@ class UpperLayer(DULServiceProvider):
                     break
             self._path.flush()
         except InvalidPdu as fault:
-            log.warning("peer_broke_the_protocol", **self._visit.log_fields, reason=str(fault))
+            reason = str(fault)
+            if (more := self._lines.held_back(f"protocol {reason}", self._visit.address)) is not None:
+                log.warning("peer_broke_the_protocol", **self._visit.log_fields, not_logged_before=more, reason=reason)
             self._drop(_INVALID_PDU)
             return True
         return has_acted
@@ -204,31 +213,52 @@ class UpperLayer(DULServiceProvider):
             raise InvalidPdu("a PDU of an unknown type: the peer speaks no DICOM")
         limit = length_limit(pdu_type, self._limits.maximum_pdu_bytes)
         if length > limit:
-            self._measures.count("oversized_pdus")
-            log.warning(
-                "pdu_too_long",
-                **self._visit.log_fields,
-                byte_count=length,
-                limit=limit,
-                effect="the association is aborted",
-                remedy="the peer must keep to the PDU length that was negotiated (receiver.maximum_pdu_bytes)",
-            )
-            self._drop(_INVALID_PDU)
+            self._refuse_length(PduType(pdu_type), length, limit)
             return True
         if pdu_type == PduType.P_DATA_TF and self.state == DATA_TRANSFER:
             self._start += PDU_HEADER.size
             self._path.begin_pdu(length)
             return True
-        whole = PDU_HEADER.size + length
-        if len(unread) < whole:
-            if self._start + whole > len(self._view):
-                self._make_room(whole)
+        self._awaited = PDU_HEADER.size + length
+        if pdu_type == PduType.ASSOCIATE_RQ and self.state == _AWAITING_REQUEST and self._awaited >= HEAD_BYTES:
+            if len(unread) < HEAD_BYTES:
+                return False
+            if self._asks_in_vain(unread):
+                self._start += HEAD_BYTES
+                self._decode(without_items(unread))
+                return True
+        if len(unread) < self._awaited:
             return False
-        self._start += whole
-        self._decode(unread[:whole])
+        self._start += self._awaited
+        if pdu_type == PduType.ASSOCIATE_RQ:
+            check_items(unread[: self._awaited])
+        self._decode(unread[: self._awaited])
         return True
 
-    def _decode(self, encoded: memoryview) -> None:
+    def _asks_in_vain(self, request: memoryview) -> bool:
+        """Whether a stranger asks: what it lists is neither waited for nor decoded, which costs memory and time."""
+        if self._is_stranger is None:
+            return False
+        if self._is_stranger(titles(request)):
+            return True
+        self._is_stranger = None
+        return False
+
+    def _refuse_length(self, pdu_type: PduType, length: int, limit: int) -> None:
+        self._measures.count("oversized_pdus")
+        if (more := self._lines.held_back(f"length {pdu_type.name}", self._visit.address)) is not None:
+            log.warning(
+                "pdu_too_long",
+                **self._visit.log_fields,
+                byte_count=length,
+                limit=limit,
+                not_logged_before=more,
+                effect="the association is aborted",
+                remedy="the peer must keep to the PDU length that was negotiated (receiver.maximum_pdu_bytes)",
+            )
+        self._drop(_INVALID_PDU)
+
+    def _decode(self, encoded: memoryview | bytes) -> None:
         """Let pynetdicom decode a PDU, as its own `_read_pdu_data` does."""
         try:
             pdu, event = self._decode_pdu(bytearray(encoded))
@@ -247,7 +277,9 @@ class UpperLayer(DULServiceProvider):
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._view):
-            self._make_room(self._end - self._start + PDU_HEADER.size)
+            # what a peer only announces takes no memory: the buffer grows with what has come
+            unread = self._end - self._start
+            self._make_room(max(unread + PDU_HEADER.size, min(2 * unread, self._awaited)))
         room = self._view[self._end :]
         try:
             count = self._transport.read_into(room)
@@ -269,11 +301,7 @@ class UpperLayer(DULServiceProvider):
     def _make_room(self, byte_count: int) -> None:
         """Move what is unread to the front of a buffer that is large enough to hold so much."""
         unread = self._view[self._start : self._end]
-        size = len(self._view)
-        if self.state == DATA_TRANSFER:
-            size = max(size, _LARGE_BUFFER)
-        while size < byte_count:
-            size *= 2
+        size = max(byte_count, _LARGE_BUFFER if self.state == DATA_TRANSFER else len(self._view))
         target = self._view if size == len(self._view) else memoryview(bytearray(size))
         target[: len(unread)] = bytes(unread)
         self._view = target
@@ -282,6 +310,11 @@ class UpperLayer(DULServiceProvider):
     def enlarge_buffer(self) -> None:
         """The association stands: from now on whole images come."""
         self._make_room(_LARGE_BUFFER)
+
+    def forget(self) -> None:
+        """The connection has ended: give its memory back, which pynetdicom's circles of objects would keep."""
+        self._start = self._end = 0
+        self._view = memoryview(b"")
 
     def _patience_s(self) -> float:
         if self.state in (_AWAITING_REQUEST, _AWAITING_RESPONSE):
@@ -298,12 +331,14 @@ class UpperLayer(DULServiceProvider):
             self._drop(_TIMER_EXPIRED)
         elif self.state in (_AWAITING_REQUEST, _AWAITING_RESPONSE):
             self._measures.count("silent_connections")
-            log.info(
-                "no_association_request",
-                address=self._visit.address,
-                has_sent_something=self._has_received,
-                effect="the connection is closed (receiver.acse_timeout_s)",
-            )
+            if (more := self._lines.held_back("no_association_request", self._visit.address)) is not None:
+                log.info(
+                    "no_association_request",
+                    address=self._visit.address,
+                    has_sent_something=self._has_received,
+                    not_logged_before=more,
+                    effect="the connection is closed (receiver.acse_timeout_s)",
+                )
             self._drop(_TIMER_EXPIRED)
         else:
             reason = "trickling" if self._pace.is_trickling else "silence"

@@ -131,7 +131,7 @@ class Association:
 def open_association(peer: Peer, contexts: Iterable[ContextKey]) -> Association:
     """Ask for an association with one presentation context per (SOP class, transfer syntax).
 
-    Raises PeerUnavailable when there is none, NothingAccepted when it would carry nothing.
+    Raises PeerUnavailable when there is none, NothingAccepted when it would carry nothing, OwnFault.
     """
     keys = list(dict.fromkeys(contexts))
     try:

@@ -16,12 +16,14 @@ from pydicom.uid import UID
 
 from node.errors import CannotUnderstand, InputRejected, PeerUnavailable
 from node.outgoing import NATIVE_SYNTAXES, OutgoingObject, in_syntax, read_outgoing
+from node.own_faults import OwnFault
 from node.part10 import read_file_meta
 from node.sending.association import MAXIMUM_CONTEXTS, Association, ContextKey, NothingAccepted, Peer
 from node.sending.coercion import coerced_file
 from node.sending.pool import AssociationPool
 from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult, classify
 from node.sending.store_path import AnswerMissing, DataSet, send_object
+from node.sending.unreadable import unreadable
 
 # A peer that breaks one association may dislike one object; one that breaks three in a row dislikes all.
 _LOST_ASSOCIATIONS_IN_A_ROW: Final = 3
@@ -49,8 +51,8 @@ class DicomCarrier:
         for shipment in shipments:
             try:
                 objects.append(read_outgoing(shipment.path))
-            except (CannotUnderstand, OSError) as error:
-                yield _unreadable(shipment.path, error)
+            except (CannotUnderstand, OSError, MemoryError) as error:
+                yield unreadable(shipment.path, error)
         coercions = {shipment.path: shipment.coerce for shipment in shipments if shipment.coerce}
         for plan in plan_associations(objects):
             yield from _Batch(self._pool, coercions).send(plan)
@@ -105,7 +107,7 @@ class _Batch:
                             continue
                         lost_in_a_row += 1
                         _check_worth_going_on(association.peer, lost_in_a_row, time.monotonic() - started)
-            except (PeerUnavailable, NothingAccepted) as error:
+            except (PeerUnavailable, NothingAccepted, OwnFault) as error:
                 for outgoing in remaining:
                     yield _not_sent(outgoing, error)
                 return
@@ -125,8 +127,8 @@ class _Batch:
         except AnswerMissing as error:
             reason = f"{association.peer.name} gave no answer: {error}"
             return _unanswered(outgoing, StoreOutcome.REFUSED_FOR_NOW, reason, NoAnswer.LOST)
-        except OSError as error:
-            return _unanswered(outgoing, StoreOutcome.REFUSED, f"cannot be sent: {error.strerror or error}")
+        except (OSError, MemoryError) as error:
+            return unreadable(outgoing.path, error)
         outcome, meaning = classify(answer.status)
         comment = f" ({answer.comment})" if answer.comment else ""
         return StoreResult(
@@ -167,14 +169,11 @@ def _accepted_syntax(association: Association, outgoing: OutgoingObject) -> str 
     return next((one for one in candidates if (outgoing.sop_class_uid, one) in association.accepted), None)
 
 
-def _unreadable(path: Path, error: CannotUnderstand | OSError) -> StoreResult:
-    reason = str(error) if isinstance(error, CannotUnderstand) else f"cannot be read: {error.strerror}"
-    return StoreResult(path=path, sop_instance_uid="", status=None, outcome=StoreOutcome.REFUSED, reason=reason)
-
-
-def _not_sent(outgoing: OutgoingObject, error: PeerUnavailable | NothingAccepted) -> StoreResult:
-    if isinstance(error, NothingAccepted):
-        return _unanswered(outgoing, StoreOutcome.REFUSED, str(error))
+def _not_sent(outgoing: OutgoingObject, error: PeerUnavailable | NothingAccepted | OwnFault) -> StoreResult:
+    if isinstance(error, OwnFault):
+        return _unanswered(outgoing, StoreOutcome.REFUSED_FOR_NOW, str(error), NoAnswer.OWN_FAULT)
+    if isinstance(error, NothingAccepted):  # a matter of the peer's settings, which change
+        return _unanswered(outgoing, StoreOutcome.REFUSED_FOR_NOW, str(error))
     return _unanswered(outgoing, StoreOutcome.REFUSED_FOR_NOW, str(error), NoAnswer.UNREACHED)
 
 

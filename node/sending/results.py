@@ -19,6 +19,7 @@ class NoAnswer(StrEnum):
 
     UNREACHED = "unreached"  # the object was not sent
     LOST = "lost"  # the object was on its way: the peer may hold it
+    OWN_FAULT = "own_fault"  # a fault of this machine: the object was not sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class StoreResult:
     status: int | None
     outcome: StoreOutcome
     reason: str = ""
-    no_answer: NoAnswer | None = None  # set: the destination, not the object, is the trouble
+    no_answer: NoAnswer | None = None  # set: the destination or this machine, not the object, is the trouble
     retry_after_s: float = 0.0  # the peer asked for so much time before the next try
 
     @property

@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 # A commit costs as much as sending some objects; what a crash leaves unwritten is asked about, or sent again.
 _RESULTS_PER_COMMIT: Final = 32
 _LONGEST_DELAY_S: Final = 0.25
+# What this machine has no room for now lets others go first; a full disk is seldom emptied sooner.
+_PAUSE_AFTER_OWN_FAULT: Final = timedelta(seconds=30)
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class BatchReport:
     reached: bool = False  # the peer took part, whatever it answered
     unreached_reason: str = ""
     retry_after_s: float = 0.0
+    own_fault: str = ""  # of this machine: the latest
     outcomes: Counter[str] = field(default_factory=Counter)
     dead: list[int] = field(default_factory=list)
 
@@ -54,11 +57,17 @@ class Settlement:
         self._rng = rng
         self._results: list[_Settled] = []
         self._to_put_back: list[DeliveryClaim] = []
+        self._hindered: list[DeliveryClaim] = []
         self._flushed_at = time.monotonic()
 
     def note(self, claim: DeliveryClaim, result: StoreResult) -> None:
         """Take one result; from time to time all that came since are written. Raises StorageError."""
         report = self.report
+        if result.no_answer is NoAnswer.OWN_FAULT:
+            report.own_fault = result.reason
+            report.outcomes[NoAnswer.OWN_FAULT.value] += 1
+            self._hindered.append(claim)
+            return
         if result.no_answer is None:
             report.reached = report.reached or bool(result.sop_instance_uid)  # without, the file could not be read
         elif result.no_answer is NoAnswer.UNREACHED and report.unreached_reason:
@@ -93,12 +102,14 @@ class Settlement:
         """Write what was noted. Raises StorageError; then the leases run out and the objects are due again."""
         results, self._results = self._results, []
         put_back, self._to_put_back = self._to_put_back, []
-        if not results and not put_back:
+        hindered, self._hindered = self._hindered, []
+        if not (results or put_back or hindered):
             return
         with self._database.transaction() as session:
             now = self._database.now()
             held = [(one.claim, one.result.reason) for one in results if one.result.is_held]
             lost = [*outbox.sent_all(session, held, now=now), *outbox.put_back(session, put_back)]
+            lost += outbox.put_back(session, hindered, until=now + _PAUSE_AFTER_OWN_FAULT)
             not_held = [one for one in results if not one.result.is_held]
             lost += [one.claim for one in not_held if not self._settle(session, one.claim, one.result, now)]
         for claim in lost:

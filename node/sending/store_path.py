@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from node.errors import InputRejected
+from node.own_faults import is_own_fault
 from node.sending.association import P_DATA_TF, Association
 from node.sending.wire import Buffer, ConnectionLost
 
@@ -63,8 +64,9 @@ class StoreAnswer:
 def send_object(association: Association, context_id: int, data_set: DataSet) -> StoreAnswer:
     """Store one object in an accepted context and wait for the answer.
 
-    Raises InputRejected or OSError when the object cannot be sent, before anything of it went out; AnswerMissing when
-    the association broke. The association is closed then.
+    Raises InputRejected when the object cannot be sent, before anything of it went out; OSError when its file cannot be
+    read to the end, for the peer then holds nothing; AnswerMissing when the association broke. Closed is the
+    association whenever a part went out and no answer came.
     """
     message_id = association.next_message_id()
     command = _request(data_set, message_id)
@@ -79,7 +81,7 @@ def send_object(association: Association, context_id: int, data_set: DataSet) ->
             return _receive(association, message_id, deadline)
         except BaseException as error:
             association.abort()
-            if isinstance(error, ConnectionLost | OSError):
+            if isinstance(error, ConnectionLost | OSError) and not is_own_fault(error, data_set.path):
                 raise AnswerMissing(str(error)) from error
             raise
 

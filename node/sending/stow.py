@@ -4,28 +4,27 @@ The body is streamed from the file. Neither token nor user information of the UR
 Source: PS3.18 10.5 (Store transaction), 8.6.1.2.1 (multipart/related).
 """
 
-import logging
-import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from config.settings import DicomWebDestinationSettings
+from node.dicomweb import dicomweb_client
 from node.errors import CannotUnderstand, InputRejected, NodeError
 from node.outgoing import OutgoingObject, in_syntax, read_outgoing
+from node.own_faults import is_own_fault_of_a_connection
 from node.part10 import read_file_meta
 from node.sending.coercion import coerced_file
 from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult
 from node.sending.store_path import SLOWEST_LINK_BYTES_PER_S
 from node.sending.stow_answer import Answer, understand
-from node.tls import client_context
+from node.sending.unreadable import unreadable
 
 _READ_BYTES: Final = 1 << 18
 _LARGEST_ANSWER_BYTES: Final = 1 << 20  # of one object: some hundred bytes are usual
@@ -50,17 +49,18 @@ class StowCarrier:
         for shipment in shipments:
             try:
                 outgoing = read_outgoing(shipment.path)
-            except (CannotUnderstand, OSError) as error:
-                reason = str(error) if isinstance(error, CannotUnderstand) else f"cannot be read: {error.strerror}"
-                yield StoreResult(
-                    path=shipment.path, sop_instance_uid="", status=None, outcome=StoreOutcome.REFUSED, reason=reason
-                )
+            except (CannotUnderstand, OSError, MemoryError) as error:
+                yield unreadable(shipment.path, error)
                 continue
             if away:
                 yield _result(outgoing, _unreached(away))
                 continue
-            answer = self._store(outgoing, shipment)
-            if answer.no_answer is not None:
+            try:
+                answer = self._store(outgoing, shipment)
+            except (OSError, MemoryError) as error:
+                yield unreadable(shipment.path, error)
+                continue
+            if answer.no_answer in (NoAnswer.UNREACHED, NoAnswer.LOST):
                 away = answer.reason
             yield _result(outgoing, answer)
 
@@ -71,14 +71,18 @@ class StowCarrier:
         self._close(lambda client: True)
 
     def _store(self, outgoing: OutgoingObject, shipment: Shipment) -> Answer:
+        """Raises OSError or MemoryError for its file; what the network does is an answer."""
         try:
             with _as_sent(outgoing, shipment) as path:
                 return self._post(path, outgoing.sop_instance_uid)
         except InputRejected as error:
             return Answer(outcome=StoreOutcome.REFUSED, reason=str(error))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if is_own_fault_of_a_connection(error):
+                reason = f"this node cannot send now: {_told(error)}"
+                return Answer(outcome=StoreOutcome.REFUSED_FOR_NOW, reason=reason, no_answer=NoAnswer.OWN_FAULT)
             return _unreached(f"{self._name} cannot be reached: {_told(error)}")
-        except (httpx.HTTPError, OSError) as error:
+        except httpx.HTTPError as error:
             reason = f"{self._name} gave no answer: {_told(error)}"
             return Answer(outcome=StoreOutcome.REFUSED_FOR_NOW, reason=reason, no_answer=NoAnswer.LOST)
         except NodeError as error:  # TLS files of the settings
@@ -131,25 +135,8 @@ class _Client:
 
     def __init__(self, destination: DicomWebDestinationSettings) -> None:
         """Raises NodeError when the TLS files of the settings cannot be used."""
-        _quiet_http_logs()
-        context = ssl.create_default_context() if destination.tls is None else client_context(destination.tls)
-        token = destination.token
-        self.http = httpx.Client(
-            timeout=destination.timeout_s,
-            verify=context,
-            limits=httpx.Limits(max_connections=1),
-            headers={} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"},
-            follow_redirects=False,  # a redirect could carry images and token to somewhere else
-            trust_env=False,
-        )
+        self.http = dicomweb_client(destination)
         self.made_at = self.used_at = time.monotonic()
-
-
-@cache
-def _quiet_http_logs() -> None:
-    """The library logs each request with its URL, in which a site may have put a password."""
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @contextmanager

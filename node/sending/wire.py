@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from node.errors import PeerUnavailable
+from node.own_faults import OwnFault, is_own_fault_of_a_connection, told
 
 Buffer = bytes | memoryview
 
@@ -139,10 +140,12 @@ class _TlsTransport:
 
 
 def connect(host: str, port: int, timeout_s: float, tls: ssl.SSLContext | None, server_name: str | None) -> Wire:
-    """Connect, with TLS where a context is given. Raises PeerUnavailable with what was wrong."""
+    """Connect, with TLS where a context is given. Raises PeerUnavailable with what was wrong, OwnFault."""
     try:
         connected = socket.create_connection((host, port), timeout_s)
     except (OSError, UnicodeError) as error:  # also a host name that nobody knows, or that no host can have
+        if is_own_fault_of_a_connection(error):
+            raise OwnFault(told(error)) from error
         raise PeerUnavailable(f"cannot be reached: {_told(error)}") from error
     # With Nagle's algorithm each object waits for a delayed acknowledgement (40 ms).
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from config.settings import Settings
 from inference.findings import BundleIdentity, Findings, SequenceKind, SeriesUsed, Status
@@ -19,7 +19,7 @@ from node.grouping import complete_cases, place_new_instances
 from storage import cases
 from storage.database import Database, upgrade
 from storage.files import FileStore
-from storage.schema import CaseState, DeliveryRow, DeliveryState
+from storage.schema import CaseRow, CaseState, DeliveryRow, DeliveryState, ReportObjectRow
 from tests.node.case_images import PATIENT_ID, PATIENT_NAME, mr_image, take_in
 from tests.node.conftest import Clock
 from tests.node.micro_bundle import write_micro_bundle
@@ -355,8 +355,9 @@ def test_dead_letters_are_listed_and_sent_again(
     assert terminal.run("outbox", "list") == 0
     assert "outbox retry --dead" in terminal.out
 
-    assert terminal.data("outbox", "retry", str(dead[0]["id"])) == {"asked_again": 1}
-    assert terminal.data("outbox", "retry", "--dead") == {"asked_again": 1}
+    one = {"asked_again": 1, "removed_by_retention": []}
+    assert terminal.data("outbox", "retry", str(dead[0]["id"])) == one
+    assert terminal.data("outbox", "retry", "--dead") == one
     assert terminal.data("outbox", "list", "--state", "dead") == []
 
 
@@ -365,6 +366,78 @@ def test_a_delivery_that_cannot_be_sent_again_fails_the_command(
 ) -> None:
     assert terminal.run("outbox", "retry", "77") == 1
     assert "cannot be sent again" in terminal.err
+
+
+def test_a_delivery_whose_object_was_removed_is_told_apart(
+    terminal: Terminal, memory: tuple[Database, FileStore, Settings], clock: Clock
+) -> None:
+    with memory[0].transaction() as session:
+        times = dict.fromkeys(("created_at", "state_since", "last_instance_at", "available_at"), clock())
+        session.add(CaseRow(id=1, group_key="group", route="spine", state=CaseState.DONE.value, **times))
+        session.flush()
+        session.add(
+            ReportObjectRow(
+                id=1,
+                case_id=1,
+                revision=1,
+                kind="sr",
+                sop_class_uid="1.2.840.10008.5.1.4.1.1.88.34",
+                sop_instance_uid="2.25.4",
+                series_instance_uid="2.25.5",
+                study_instance_uid="2.25.3",
+                file="reports/00/x.dcm",
+                content_sha256="ab" * 32,
+                purged_at=clock(),
+            )
+        )
+        session.flush()
+        dead = {"state": DeliveryState.DEAD.value, "available_at": clock(), "created_at": clock()}
+        session.add(DeliveryRow(id=7, destination="pacs", report_object_id=1, case_id=1, **dead))
+
+    assert terminal.data("outbox", "retry", "--dead") == {"asked_again": 0, "removed_by_retention": [7]}
+    assert terminal.run("outbox", "retry", "--dead") == 0
+    assert "removed by retention" in terminal.out
+    assert terminal.run("outbox", "retry", "7") == 1
+    assert "removed by retention (7)" in terminal.err
+
+
+def test_what_was_taken_with_a_warning_is_listed_apart_from_plain_success(
+    terminal: Terminal, memory: tuple[Database, FileStore, Settings], clock: Clock
+) -> None:
+    receive_case(memory, clock)
+    with memory[0].transaction() as session:
+        first, second = session.scalars(select(DeliveryRow).order_by(DeliveryRow.id)).all()
+        first.state = second.state = DeliveryState.SENT.value
+        second.reason = "0xB000 stored with a warning"
+
+    rows = {row["id"]: row["reason"] for row in terminal.data("outbox", "list", "--state", "sent")}
+    assert rows == {first.id: "", second.id: "0xB000 stored with a warning"}
+    assert terminal.run("outbox", "list", "--state", "committed", "--state", "sent") == 0
+    summary = next(line for line in terminal.out.splitlines() if "pacs" in line).replace("│", " ").split()
+    assert summary == ["pacs", "sent", "2", "1"]
+
+
+@pytest.mark.usefixtures("memory")
+@pytest.mark.parametrize("state", ["pending", "sending", "sent", "committed", "dead"])
+def test_the_help_of_the_listing_names_every_state(terminal: Terminal, state: str) -> None:
+    assert terminal.run("outbox", "list", "--help") == 0
+    assert state in terminal.out
+    assert terminal.run("outbox", "list", "--state", state) == 0
+
+
+def test_status_tells_what_an_archive_never_committed(
+    terminal: Terminal, memory: tuple[Database, FileStore, Settings], clock: Clock
+) -> None:
+    config = terminal.config.read_text()
+    committing = "port = 4242\ncommitment = {}\n[sender]\nmaximum_attempts = 2\ncommitment_wait_s = 60\n"
+    terminal.config.write_text(config.replace("port = 4242\n", committing))
+    receive_case(memory, clock)
+    with memory[0].transaction() as session:
+        session.execute(update(DeliveryRow).values(state=DeliveryState.SENT.value, sent_at=clock()))
+
+    assert terminal.data("status")["never_committed"] == {"pacs": 2}
+    assert terminal.run("status") == 0
+    assert "has not committed itself to 2 objects" in terminal.out
 
 
 def test_outbox_retry_needs_numbers_or_dead(terminal: Terminal, memory: tuple[Database, FileStore, Settings]) -> None:

@@ -143,3 +143,14 @@ def test_contents_of_one_uid_collide_by_each_attribute_of_their_identity(
     changes: dict[str, str], attribute: str
 ) -> None:
     assert collision(JANE, replace(JANE, **changes)) == f"its two contents differ in {attribute}"
+
+
+def test_the_work_for_a_study_grows_with_its_different_values_not_with_its_series(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+    monkeypatch.setattr("node.identity._is_latin", lambda components: compared.append(components) or True)
+    series = [replace(JANE, series_instance_uid=f"2.25.{number}") for number in range(2000)]
+
+    assert conflicts([*series, replace(JANE, patient_name="Roe^Jane", series_instance_uid="2.25.9")])
+    assert len(compared) <= 4

@@ -3,15 +3,18 @@
 import threading
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy import update
 from structlog.testing import capture_logs
 
 from config.settings import ReceiverSettings, Settings
 from node.grouping import place_new_instances
+from node.metrics import Metrics
 from node.scheduler import Job, finish_delivered, housekeeping, make_scheduler, report_health
 from storage import cases
 from storage.database import Database
 from storage.files import FileStore
+from storage.retention import Freed
 from storage.schema import CaseRow, CaseState, DeliveryRow, DeliveryState
 from tests.node.conftest import Clock, Receive
 
@@ -56,7 +59,7 @@ def test_a_job_that_fails_does_not_stop_its_neighbour() -> None:
 
 
 def test_the_house_has_a_job_for_every_step(database: Database, files: FileStore, settings: Settings) -> None:
-    jobs = housekeeping(database, files, settings)
+    jobs = housekeeping(database, files, settings, Metrics())
 
     assert [job.name for job in jobs] == ["place", "complete", "finish_delivered", "strand", "health", *LONG_JOBS]
     for job in jobs:
@@ -86,7 +89,7 @@ def test_health_tells_queues_and_free_space(
     receive()
 
     with capture_logs() as logs:
-        report_health(database, files, settings)
+        report_health(database, files, settings, Metrics())
 
     line = next(entry for entry in logs if entry["event"] == "health")
     assert line["unplaced_instances"] == 1
@@ -97,7 +100,7 @@ def test_health_warns_of_a_disk_that_is_nearly_full(database: Database, files: F
     demanding = ReceiverSettings(minimum_free_bytes=files.free_bytes())
 
     with capture_logs() as logs:
-        report_health(database, files, settings.model_copy(update={"receiver": demanding}))
+        report_health(database, files, settings.model_copy(update={"receiver": demanding}), Metrics())
 
     assert "disk_nearly_full" in [entry["event"] for entry in logs]
 
@@ -113,10 +116,46 @@ def test_health_warns_of_held_cases_and_dead_letters(
         session.execute(update(DeliveryRow).values(state=DeliveryState.DEAD.value))
 
     with capture_logs() as logs:
-        report_health(database, files, settings)
+        report_health(database, files, settings, Metrics())
 
     warnings = {entry["event"]: entry["count"] for entry in logs if entry["log_level"] == "warning"}
     assert warnings == {"cases_held": 1, "deliveries_dead": 1}
+
+
+def test_health_sets_the_gauges_of_monitoring_and_back_to_nothing(
+    database: Database, files: FileStore, settings: Settings, receive: Receive
+) -> None:
+    metrics = Metrics()
+    route = settings.routes[0].model_copy(update={"forward_originals_to": ("pacs",)})
+    receive()
+    place_new_instances(database, settings.model_copy(update={"routes": (route,)}))
+
+    report_health(database, files, settings, metrics)
+    waiting = metrics.value("deliveries_waiting", state="pending"), metrics.value("cases", state="collecting")
+    with database.transaction() as session:
+        session.execute(update(CaseRow).values(state=CaseState.HELD.value))
+        session.execute(update(DeliveryRow).values(state=DeliveryState.DEAD.value))
+    report_health(database, files, settings, metrics)
+
+    assert waiting == (1, 1)
+    assert metrics.value("deliveries_waiting", state="pending") == metrics.value("cases", state="collecting") == 0
+    assert metrics.value("deliveries_waiting", state="dead") == metrics.value("cases", state="held") == 1
+
+
+def test_what_verify_finds_and_retention_frees_is_counted(
+    database: Database, files: FileStore, settings: Settings, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = Metrics()
+    monkeypatch.setattr("node.scheduler.remove_aged", lambda *_, each_step: Freed(byte_count=7))
+    jobs = {job.name: job for job in housekeeping(database, files, settings, metrics)}
+    receive()  # a row without its file
+
+    jobs["verify"].run()
+    jobs["retention"].run()
+    jobs["retention"].run()
+
+    assert metrics.value("verify_findings", kind="file_missing") == 1
+    assert metrics.value("retention_freed_bytes") == 14
 
 
 def test_a_nightly_job_waits_for_its_hour_whatever_the_day() -> None:
@@ -148,7 +187,7 @@ def test_a_long_job_is_asked_to_end_before_the_scheduler_waits_for_it() -> None:
 def test_verify_ends_at_its_next_page_when_the_node_stops(
     database: Database, files: FileStore, settings: Settings
 ) -> None:
-    (job,) = [job for job in housekeeping(database, files, settings) if job.name == "verify"]
+    (job,) = [job for job in housekeeping(database, files, settings, Metrics()) if job.name == "verify"]
     assert job.stop is not None
     job.stop()
 

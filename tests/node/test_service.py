@@ -5,8 +5,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+import structlog
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from structlog.testing import capture_logs
@@ -15,8 +17,10 @@ from config.settings import (
     CallerSettings,
     DestinationSettings,
     GroupingSettings,
+    MonitoringSettings,
     ReceiverSettings,
     RouteSettings,
+    SenderSettings,
     Settings,
     StorageSettings,
     WorkerSettings,
@@ -32,6 +36,7 @@ from storage.errors import StorageError
 from storage.schema import CaseState
 from tests.node.case_images import mr_image
 from tests.node.micro_bundle import write_micro_bundle
+from tests.postgresql import free_port
 
 PATIENCE_S = 90.0
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -111,6 +116,88 @@ def test_images_sent_to_a_running_node_come_back_as_a_report(
     ready = next(entry for entry in logs if entry["event"] == "node_ready")
     assert (ready["bundle"], len(ready["bundle_sha256"])) == ("micro", 12)
     assert "model_trained_on_phantom" in [entry["event"] for entry in logs]
+
+
+def test_a_node_that_says_it_is_ready_has_every_receiver_process_ready(node_settings: Settings) -> None:
+    service = Service(node_settings)
+    ready: list[int] = []
+
+    def note(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if event["event"] == "node_ready":
+            ready.extend(service.ready_receiver_pids)
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[note])
+    try:
+        service.start()
+        pids = service.receiver_pids
+    finally:
+        service.stop()
+        structlog.reset_defaults()
+
+    assert len(pids) == node_settings.receiver.processes
+    assert sorted(ready) == sorted(pids)
+
+
+def test_monitoring_reads_what_a_node_receives_and_delivers(node_settings: Settings, tmp_path: Path) -> None:
+    route = RouteSettings(name="forward", pipeline="none", forward_originals_to=("archive",))
+    monitoring = MonitoringSettings(port=free_port())
+    service = Service(node_settings.model_copy(update={"routes": (route,), "monitoring": monitoring}))
+    service.start()
+    try:
+        store(
+            write_images(tmp_path / "sent"),
+            host="127.0.0.1",
+            port=service.port,
+            called_ae_title="SPINENODE",
+            calling_ae_title="SCANNER",
+            timeout_s=30,
+        )
+        received = 'spinenode_instances_total{outcome="new"} 3.0'
+        delivered = 'spinenode_deliveries_total{destination="archive",outcome="sent"} 3.0'
+        for line in (received, delivered):
+            wait_until(lambda line=line: line in read_metrics(monitoring), line)  # type: ignore[misc]
+        text = read_metrics(monitoring)
+    finally:
+        service.stop()
+
+    assert 'spinenode_circuit_open{destination="archive"} 0.0' in text
+    assert 'spinenode_deliveries_waiting{state="dead"} 0.0' in text
+    assert 'spinenode_cases{state="held"} 0.0' in text
+    assert "spinenode_quarantined_objects 0.0" in text
+
+
+def test_monitoring_sees_a_destination_that_cannot_be_reached(node_settings: Settings, tmp_path: Path) -> None:
+    route = RouteSettings(name="forward", pipeline="none", forward_originals_to=("archive",))
+    gone = DestinationSettings(name="archive", ae_title="ARCHIVE", host="127.0.0.1", port=free_port(), timeout_s=2)
+    changes = {
+        "routes": (route,),
+        "destinations": (gone,),
+        "monitoring": MonitoringSettings(port=free_port()),
+        "sender": SenderSettings(circuit_opens_after=1, poll_s=0.05),
+    }
+    settings = node_settings.model_copy(update=changes)
+    service = Service(settings)
+    service.start()
+    try:
+        store(
+            write_images(tmp_path / "sent"),
+            host="127.0.0.1",
+            port=service.port,
+            called_ae_title="SPINENODE",
+            calling_ae_title="SCANNER",
+            timeout_s=30,
+        )
+
+        is_open = 'spinenode_circuit_open{destination="archive"} 1.0'
+        wait_until(lambda: is_open in read_metrics(settings.monitoring), "the circuit is open")
+    finally:
+        service.stop()
+
+
+def read_metrics(settings: MonitoringSettings) -> str:
+    with urlopen(f"http://{settings.address}:{settings.port}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 @pytest.mark.slow

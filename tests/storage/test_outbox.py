@@ -140,6 +140,17 @@ def test_a_delivery_whose_lease_ran_out_is_claimed_again_as_another_attempt(box:
     assert box.look(claim.delivery_id).reason == "no answer: the lease of sender ran out"
 
 
+def test_what_a_dead_sender_had_claimed_is_due_at_once(box: OutboxMaker, clock: Clock) -> None:
+    claim = box.sending()
+
+    with box.database.transaction() as session:
+        ended = outbox.end_leases(session, clock())
+
+    assert ended == 1
+    (again,) = box.claim(owner="next")
+    assert (again.delivery_id, again.attempt, again.perhaps_held) == (claim.delivery_id, 2, True)
+
+
 def test_a_sender_that_lost_its_lease_changes_nothing(box: OutboxMaker, clock: Clock) -> None:
     late = box.sending()
     clock.pass_s(LEASE_S)

@@ -14,7 +14,6 @@ from node.embedded_archive import EmbeddedArchive
 from node.store_scu import StoreOutcome, store
 from storage.database import Database
 from storage.schema import InstanceRow
-from tests.node.network.peers import NO_CONNECTION
 from tests.system.node_process import NodeProcess
 from tests.system.orthanc import wait_until
 
@@ -58,7 +57,6 @@ def report_count(archive: EmbeddedArchive) -> int:
     return archive.received().count(pydicom.uid.Comprehensive3DSRStorage)
 
 
-@NO_CONNECTION
 @pytest.mark.parametrize("kill_after", [1, 7, 23])
 def test_power_cut_while_receiving_loses_nothing_acknowledged(
     running_node: tuple[NodeProcess, str], archive: EmbeddedArchive, phantom_study: list[Path], kill_after: int

@@ -1,5 +1,6 @@
 """Peers for the tests of storage commitment: a memory with sent deliveries, and archives that follow a script."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 from pynetdicom.events import Event
@@ -28,6 +28,7 @@ from node.commitment.handlers import CommitmentServices, commitment_context, han
 from node.commitment.parsing import PUSH_MODEL, PUSH_MODEL_INSTANCE
 from node.commitment.request import CommitmentAsker
 from node.commitment.services import CommitmentMemory
+from node.metrics import Metrics
 from storage import outbox
 from storage.database import Database
 from storage.files import FileStore
@@ -42,11 +43,6 @@ LOOPBACK: Final = "127.0.0.1"
 DEADLINE_S: Final = 20.0
 SYNTAXES: Final = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
 SUCCESS: Final = 0x0000
-
-NO_CONNECTION = pytest.mark.filterwarnings(
-    # pynetdicom leaves a socket that could not connect to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
 
 
 def settings_for(
@@ -114,10 +110,12 @@ class Outbox:
         with self.database.reading() as session:
             return list(session.scalars(select(CommitmentRow).order_by(CommitmentRow.id)))
 
-    def asker(self, settings: Settings, *, same_association_s: float = DEADLINE_S) -> CommitmentAsker:
+    def asker(
+        self, settings: Settings, *, same_association_s: float = DEADLINE_S, metrics: Metrics | None = None
+    ) -> CommitmentAsker:
         (pacs,) = settings.destinations
         assert isinstance(pacs, DestinationSettings)
-        services = memory_of(self.database, settings)
+        services = CommitmentMemory(self.database, FileStore(Path("nowhere")), settings, metrics)
         return CommitmentAsker(
             self.database, pacs, settings.sender, NODE, services, same_association_s=same_association_s
         )
@@ -247,7 +245,9 @@ def report_over_new_association(port: int, result: Dataset, *, calling: str = AR
 
 
 @contextmanager
-def scripted_archive(script: Script | None = None, *, status: int = SUCCESS) -> Iterator[ScriptedArchive]:
+def scripted_archive(
+    script: Script | None = None, *, status: int = SUCCESS, tls: ssl.SSLContext | None = None
+) -> Iterator[ScriptedArchive]:
     archive = ScriptedArchive(script, status)
     entity = AE(ae_title=ARCHIVE)
     entity.dimse_timeout = DEADLINE_S
@@ -255,6 +255,7 @@ def scripted_archive(script: Script | None = None, *, status: int = SUCCESS) -> 
     server = entity.start_server(
         (LOOPBACK, 0),
         block=False,
+        ssl_context=tls,
         evt_handlers=[(evt.EVT_N_ACTION, archive.on_action), (evt.EVT_PDU_SENT, archive.on_pdu)],
     )
     assert server is not None
@@ -312,11 +313,15 @@ class Asker:
 
 
 @contextmanager
-def listening_asker(ae_title: str = "SCANNER", *, status: int = SUCCESS) -> Iterator[Asker]:
+def listening_asker(
+    ae_title: str = "SCANNER", *, status: int = SUCCESS, tls: ssl.SSLContext | None = None
+) -> Iterator[Asker]:
     asker = Asker(status=status)
     entity = AE(ae_title=ae_title)
     entity.supported_contexts = [commitment_context()]
-    server = entity.start_server((LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, asker.on_report)])
+    server = entity.start_server(
+        (LOOPBACK, 0), block=False, ssl_context=tls, evt_handlers=[(evt.EVT_N_EVENT_REPORT, asker.on_report)]
+    )
     assert server is not None
     asker.port = int(server.server_address[1])
     try:

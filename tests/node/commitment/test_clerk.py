@@ -15,7 +15,6 @@ from storage.files import FileStore
 from tests.node.commitment.peers import (
     DEADLINE_S,
     LOOPBACK,
-    NO_CONNECTION,
     Outbox,
     ask_node,
     listening_asker,
@@ -111,7 +110,6 @@ def test_each_peer_that_is_owed_a_result_gets_its_own_thread(started: list[Commi
     assert {"commitment-report-CT", "commitment-report-MR"} <= names
 
 
-@NO_CONNECTION
 def test_a_node_asks_its_archive_and_answers_its_callers(
     outbox: Outbox, files: FileStore, started: list[CommitmentClerk]
 ) -> None:

@@ -1,25 +1,21 @@
 """An archive is asked what it holds, and is never believed to say what it did not say."""
 
-import json
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from typing import Final
 
 import pytest
 import structlog
-from pydantic import HttpUrl, SecretStr
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
-from config.settings import DestinationSettings, DicomWebDestinationSettings
+from config.settings import DestinationSettings
 from node.commitment.holdings import Wanted, held, holds
 from node.store_scu import StoreOutcome, store
-from tests.node.commitment.peers import ARCHIVE, DEADLINE_S, LOOPBACK, NO_CONNECTION, NODE, SYNTAXES
+from tests.node.commitment.peers import ARCHIVE, DEADLINE_S, LOOPBACK, NODE, SYNTAXES
+from tests.node.commitment.web_archive import WebArchive, dicom_json
 from tests.node.conftest import MR
 from tests.node.network.objects import mr_file
 from tests.postgresql import free_port
@@ -150,7 +146,6 @@ def test_an_instance_missing_in_a_long_answer_is_asked_for_by_itself() -> None:
     assert answers == {"2.25.10001": True, "2.25.10002": True, "2.25.10003": False}
 
 
-@NO_CONNECTION
 def test_an_archive_that_is_away_cannot_say_and_no_uid_is_logged() -> None:
     with structlog.testing.capture_logs() as logs:
         answer = holds(archive_at(free_port()), wanted(1), calling_ae_title=NODE)
@@ -158,49 +153,6 @@ def test_an_archive_that_is_away_cannot_say_and_no_uid_is_logged() -> None:
     assert answer is None
     assert [entry["event"] for entry in logs] == ["holdings_not_told"]
     assert "2.25." not in str(logs)
-
-
-class WebArchive:
-    """A DICOMweb service on loopback that answers searches with `answer(path, parameters)`: status and body."""
-
-    def __init__(self, answer: Callable[[str, dict[str, list[str]]], tuple[int, bytes]]) -> None:
-        self.asked: list[tuple[str, dict[str, list[str]], str | None]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                parts = urlsplit(self.path)
-                parameters = parse_qs(parts.query)
-                outer.asked.append((parts.path, parameters, self.headers.get("Authorization")))
-                status, body = answer(parts.path, parameters)
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_arguments: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._thread = threading.Thread(target=self.server.serve_forever)
-
-    def __enter__(self) -> "WebArchive":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self._thread.join(DEADLINE_S)
-
-    @property
-    def destination(self) -> DicomWebDestinationSettings:
-        url = HttpUrl(f"http://{LOOPBACK}:{self.server.server_address[1]}/dicom-web/")
-        return DicomWebDestinationSettings(name="web", url=url, token=SecretStr("secret"), timeout_s=5.0)
-
-
-def dicom_json(uids: Sequence[str]) -> bytes:
-    return json.dumps([{"00080018": {"vr": "UI", "Value": [uid]}} for uid in uids]).encode()
 
 
 def test_a_web_archive_is_asked_in_the_series_with_the_token() -> None:
@@ -254,3 +206,13 @@ def test_a_web_archive_that_is_away_cannot_say_and_no_uid_is_logged() -> None:
     assert answer is None
     assert [entry["reason"] for entry in logs] == ["ConnectError"]
     assert "2.25." not in str(logs)
+
+
+def test_neither_question_nor_token_goes_through_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://{LOOPBACK}:{free_port()}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    with WebArchive(lambda path, parameters: (200, dicom_json(["2.25.10001"]))) as web:
+        assert holds(web.destination, wanted(1), calling_ae_title=NODE) is True

@@ -16,7 +16,6 @@ from storage.instances import InstanceRecorder
 from storage.schema import CommitmentReportRow, CommitmentReportState
 from tests.node.commitment.peers import (
     LOOPBACK,
-    NO_CONNECTION,
     NODE,
     ask_node,
     listening_asker,
@@ -122,7 +121,6 @@ def test_the_same_question_again_is_reported_again_and_another_one_under_its_uid
     assert ask_node(node.port, question_for([(MR, "2.25.2")])) == 0x0131
 
 
-@NO_CONNECTION
 def test_a_peer_that_is_away_is_told_when_it_is_back(node: Node) -> None:
     node.keep("2.25.1")
     node.asked((MR, "2.25.1"))
@@ -140,7 +138,6 @@ def test_a_peer_that_is_away_is_told_when_it_is_back(node: Node) -> None:
     assert asker.told() == ({"2.25.1"}, {})
 
 
-@NO_CONNECTION
 def test_a_peer_that_stays_away_is_given_up_with_the_reason(node: Node) -> None:
     node.asked((MR, "2.25.1"))
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 from pynetdicom.events import Event
+from structlog.testing import capture_logs
 
 from config.settings import CommitmentSettings
 from node.errors import PeerUnavailable
+from node.metrics import Metrics
 from storage.schema import CommitmentState
 from tests.node.commitment.peers import (
     ARCHIVE,
-    NO_CONNECTION,
     Outbox,
     ScriptedArchive,
     breaking_archive,
@@ -99,6 +100,21 @@ def test_what_the_archive_does_not_hold_is_sent_again_and_asked_about_again(outb
     assert outbox.states() == ["committed", "committed"]
 
 
+def test_what_an_archive_answers_is_counted(outbox: Outbox) -> None:
+    _, second, _ = outbox.sent(3)
+    metrics = Metrics()
+
+    def lacks_one(archive: ScriptedArchive, event: Event) -> None:
+        send_report(event.assoc, result_of(archive.questions[-1], failed={second: 0x0112}))
+
+    with scripted_archive(lacks_one) as archive:
+        outbox.asker(settings_for(archive.port), metrics=metrics).ask_once()
+
+    assert metrics.value("commitments", destination="pacs", outcome="committed") == 2
+    assert metrics.value("commitments", destination="pacs", outcome="sent_again") == 1
+    assert metrics.value("commitments", destination="pacs", outcome="dead") == 0
+
+
 def test_an_object_that_is_never_committed_ends_as_a_dead_letter(outbox: Outbox) -> None:
     (uid,) = outbox.sent()
 
@@ -176,7 +192,6 @@ def test_an_archive_that_breaks_the_association_is_asked_again_later(outbox: Out
     assert outbox.states() == ["committed"]
 
 
-@NO_CONNECTION
 def test_nothing_is_written_while_the_archive_is_down(outbox: Outbox) -> None:
     outbox.sent()
 
@@ -200,6 +215,21 @@ def test_the_archive_may_commit_under_another_address(outbox: Outbox) -> None:
         outbox.asker(settings_for(free_port(), commitment=elsewhere)).ask_once()
 
     assert outbox.states() == ["committed"]
+
+
+def test_an_archive_that_never_commits_is_told_once_and_asked_on(outbox: Outbox, clock: Clock) -> None:
+    outbox.sent(2)
+    with scripted_archive() as archive:
+        asker = outbox.asker(settings_for(archive.port, maximum_attempts=2, commitment_wait_s=60), same_association_s=0)
+        with capture_logs() as logs:
+            for _ in range(5):
+                asker.ask_once()
+                clock.pass_s(60)
+
+    assert len(archive.questions) == 5
+    assert outbox.states() == ["sent", "sent"]
+    told = [entry for entry in logs if entry["event"] == "commitment_never_answered"]
+    assert [(entry["destination"], entry["deliveries"]) for entry in told] == [("pacs", 2)]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Before an object is sent again its destination is asked for it, with the study and series that archives need."""
 
+import math
+import time
 from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
@@ -32,9 +34,9 @@ def test_an_object_that_the_destination_holds_is_found_by_its_study_and_series(o
         yield match(claim.sop_instance_uid)
 
     with archive_that_finds(finds) as archive:
-        answer = holdings_of_claims(outbox.database, NODE)(archive, claim)
+        answer = holdings_of_claims(outbox.database, NODE)(archive, [claim], math.inf)
 
-    assert answer is True
+    assert answer == {claim.delivery_id}
     assert (asked[0].StudyInstanceUID, asked[0].SeriesInstanceUID) == ("2.25.3001", "2.25.2001")
 
 
@@ -45,4 +47,18 @@ def test_an_object_that_the_destination_lacks_is_not_held(outbox: Outbox) -> Non
         yield from ()
 
     with archive_that_finds(finds) as archive:
-        assert holdings_of_claims(outbox.database, NODE)(archive, claim) is False
+        assert holdings_of_claims(outbox.database, NODE)(archive, [claim], math.inf) == set()
+
+
+def test_after_the_deadline_the_destination_is_not_asked(outbox: Outbox) -> None:
+    claim = claim_of(outbox)
+    asked: list[Dataset] = []
+
+    def finds(event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked.append(event.identifier)
+        yield match(claim.sop_instance_uid)
+
+    with archive_that_finds(finds) as archive:
+        answer = holdings_of_claims(outbox.database, NODE)(archive, [claim], time.monotonic())
+
+    assert (answer, asked) == (set(), [])

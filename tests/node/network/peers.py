@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
@@ -17,6 +16,7 @@ from pynetdicom.presentation import build_context
 from sqlalchemy import select
 
 from config.settings import CallerSettings, ReceiverSettings
+from node.commitment.peer import ClosingEntity
 from node.dicom_stack import prepare_dicom_stack
 from node.part10 import read_file_meta
 from node.receiver import Receiver
@@ -104,7 +104,7 @@ def request_association(
 ) -> Association:
     """Ask for an association with one presentation context per (SOP class, transfer syntax), and Verification."""
     prepare_dicom_stack()
-    entity = AE(ae_title=calling)
+    entity = ClosingEntity(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE_S
     offered = [build_context(sop_class_uid, syntax) for sop_class_uid, syntax in dict.fromkeys(contexts)]
     return with_its_answer(
@@ -161,9 +161,3 @@ def peer_that(
         yield server.server_address[1]
     finally:
         entity.shutdown()
-
-
-NO_CONNECTION = pytest.mark.filterwarnings(
-    # pynetdicom leaves a socket that could not connect to the garbage collector
-    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)

@@ -1,7 +1,11 @@
 """The sender empties the outbox: once, in order, patiently, and never held up by another destination."""
 
+import errno
+import os
 import random
-from collections.abc import Callable, Iterator
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -10,13 +14,14 @@ from typing import Any
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom.events import Event
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from config.settings import AnyDestination, DestinationSettings, DicomWebDestinationSettings, SenderSettings
 from node.embedded_archive import EmbeddedArchive
-from node.sender import Sender, backoff_s
+from node.sender import Holdings, Sender, backoff_s
 from storage import outbox
 from storage.database import Database
 from storage.errors import StorageError
@@ -271,6 +276,16 @@ def test_a_peer_that_comes_back_gets_everything(box: Outbox) -> None:
     assert [line["event"] for line in logs].count("destination_reachable") == 1
 
 
+def holds_all(asked: list[str]) -> Holdings:
+    """A destination that holds whatever it is asked about."""
+
+    def held(_: object, claims: Sequence[outbox.DeliveryClaim], _deadline: float) -> set[int]:
+        asked.extend(claim.sop_instance_uid for claim in claims)
+        return {claim.delivery_id for claim in claims}
+
+    return held
+
+
 def test_a_lost_answer_is_asked_about_before_the_object_is_sent_again(box: Outbox) -> None:
     box.original(1)
     asked: list[str] = []
@@ -279,12 +294,8 @@ def test_a_lost_answer_is_asked_about_before_the_object_is_sent_again(box: Outbo
         event.assoc.abort()
         return 0
 
-    def holds(_: object, claim: outbox.DeliveryClaim) -> bool:
-        asked.append(claim.sop_instance_uid)
-        return True
-
     with peer_that(hang_up) as port:
-        careful = sender(box, destination(port), holdings=holds)
+        careful = sender(box, destination(port), holdings=holds_all(asked))
         careful.deliver_once("pacs")
         (unanswered,) = box.deliveries()
         box.clock.pass_s(SETTINGS.retry_cap_s)
@@ -296,16 +307,13 @@ def test_a_lost_answer_is_asked_about_before_the_object_is_sent_again(box: Outbo
     assert (delivery.state, delivery.reason) == (DeliveryState.SENT, "found at the peer")
 
 
-@pytest.mark.parametrize("answer", [False, None])
-def test_what_the_peer_does_not_hold_or_does_not_tell_is_sent_again(
-    box: Outbox, archive: EmbeddedArchive, answer: bool | None
-) -> None:
+def test_what_the_peer_does_not_hold_or_does_not_tell_is_sent_again(box: Outbox, archive: EmbeddedArchive) -> None:
     box.original(1)
     with box.database.transaction() as session:
         outbox.claim(session, destination="pacs", owner="crashed", now=box.clock(), lease_s=120.0, limit=8)
     box.clock.pass_s(121)
 
-    sender(box, destination(archive.port), holdings=lambda *_: answer).deliver_once("pacs")
+    sender(box, destination(archive.port), holdings=lambda *_: ()).deliver_once("pacs")
 
     assert box.states() == [DeliveryState.SENT]
     assert archive.received_count == 1
@@ -315,8 +323,8 @@ def test_an_object_that_was_never_on_its_way_is_not_asked_about(box: Outbox, arc
     box.original(1)
     port = archive.port
     archive.stop()
-    asked: list[object] = []
-    careful = sender(box, destination(port), holdings=lambda *claim: bool(asked.append(claim)))
+    asked: list[str] = []
+    careful = sender(box, destination(port), holdings=holds_all(asked))
 
     careful.deliver_once("pacs")
     box.clock.pass_s(SETTINGS.retry_cap_s)
@@ -397,6 +405,110 @@ def test_an_object_sent_before_a_crash_is_sent_again_under_the_same_uid(box: Out
     assert box.states() == [DeliveryState.SENT]
     assert archive.received_count == 2
     assert len(archive.stored()) == 1
+
+
+def test_an_object_sent_before_a_crash_is_found_at_a_peer_that_tells_and_not_sent_again(
+    box: Outbox, archive: EmbeddedArchive
+) -> None:
+    box.original(1)
+    pacs = destination(archive.port)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "sent_all", _crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            sender(box, pacs).deliver_once("pacs")
+    asked: list[str] = []
+
+    box.clock.pass_s(121)
+    sender(box, pacs, holdings=holds_all(asked)).deliver_once("pacs")
+
+    assert asked == ["2.25.10001"]
+    assert archive.received_count == 1
+    assert [(one.state, one.reason) for one in box.deliveries()] == [(DeliveryState.SENT, "found at the peer")]
+
+
+def test_a_destination_that_takes_no_queries_is_not_asked_but_sent_to(box: Outbox, archive: EmbeddedArchive) -> None:
+    box.original(1)
+    with box.database.transaction() as session:
+        outbox.claim(session, destination="pacs", owner="crashed", now=box.clock(), lease_s=120.0, limit=8)
+    box.clock.pass_s(121)
+    asked: list[str] = []
+
+    deaf = destination(archive.port).model_copy(update={"query": False})
+    sender(box, deaf, holdings=holds_all(asked)).deliver_once("pacs")
+
+    assert asked == []
+    assert archive.received_count == 1
+
+
+def test_an_object_that_may_be_held_is_still_asked_about_after_the_peer_was_away(
+    box: Outbox, archive: EmbeddedArchive
+) -> None:
+    box.original(1)
+    with box.database.transaction() as session:
+        outbox.claim(session, destination="pacs", owner="crashed", now=box.clock(), lease_s=120.0, limit=8)
+    box.clock.pass_s(121)
+    sender(box, destination(free_port()), holdings=lambda *_: ()).deliver_once("pacs")
+    box.clock.pass_s(SETTINGS.retry_cap_s)
+    asked: list[str] = []
+
+    sender(box, destination(archive.port), holdings=holds_all(asked)).deliver_once("pacs")
+
+    assert asked == ["2.25.10001"]
+    assert archive.received_count == 0
+
+
+def test_a_machine_without_room_keeps_its_deliveries_and_blames_nobody(
+    box: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that takes only implicit needs a temporary file of each object."""
+    box.original(1)
+    box.original(2)
+    with peer_that(lambda event: 0, syntaxes=(str(ImplicitVRLittleEndian),)) as port:
+        hindered = sender(box, destination(port))
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(tempfile, "TemporaryDirectory", _no_room)
+            hindered.deliver_once("pacs")
+        before = box.deliveries()
+        at_once = hindered.deliver_once("pacs")
+        box.clock.pass_s(31)
+        hindered.deliver_once("pacs")
+
+    assert [(one.state, one.attempts, one.reason) for one in before] == [(DeliveryState.PENDING, 0, "")] * 2
+    (told,) = [line for line in logs if line["event"] == "sending_hindered_here"]
+    assert (told["deliveries"], told["reason"]) == (2, "this node cannot send now: No space left on device")
+    assert at_once == 0
+    assert box.states() == [DeliveryState.SENT] * 2
+
+
+def _no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_machine_without_descriptors_does_not_call_the_peer_unreachable(
+    box: Outbox, archive: EmbeddedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    box.original(1)
+    monkeypatch.setattr(socket, "create_connection", too_many)
+
+    sender(box, destination(archive.port)).deliver_once("pacs")
+
+    (delivery,) = box.deliveries()
+    assert (delivery.state, delivery.attempts, delivery.reason) == (DeliveryState.PENDING, 0, "")
+
+
+def test_a_destination_that_takes_nothing_for_a_while_kills_no_batch(box: Outbox) -> None:
+    """As while its settings are changed."""
+    box.original(1)
+    box.original(2)
+    with peer_that(lambda event: 0, syntaxes=(str(JPEGBaseline8Bit),)) as port:
+        sender(box, destination(port)).deliver_once("pacs")
+
+    deliveries = box.deliveries()
+    assert [(one.state, one.attempts) for one in deliveries] == [(DeliveryState.PENDING, 1)] * 2
+    assert "accepts none of the offered SOP classes" in deliveries[0].reason
 
 
 def _crash(*_: object, **__: object) -> None:

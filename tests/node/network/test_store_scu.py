@@ -1,6 +1,9 @@
 """Sending: one result per file that tells success, warning, refusal for now and refusal for good apart."""
 
+import errno
+import os
 import socket
+import threading
 from pathlib import Path
 
 import pydicom
@@ -16,6 +19,8 @@ from pynetdicom.events import Event
 
 from node.embedded_archive import EmbeddedArchive
 from node.outgoing import OutgoingObject
+from node.sending import batch
+from node.sending.results import NoAnswer
 from node.store_scu import (
     MAXIMUM_CONTEXTS,
     Peer,
@@ -127,7 +132,7 @@ def test_a_class_that_the_peer_does_not_take_is_refused_and_others_are_sent(tmp_
     assert (sent.outcome, refused.outcome, alone.outcome) == (
         StoreOutcome.SENT,
         StoreOutcome.REFUSED,
-        StoreOutcome.REFUSED,
+        StoreOutcome.REFUSED_FOR_NOW,  # a peer that takes nothing at all may be about to be set up
     )
     assert "CT Image Storage" in refused.reason
     assert refused.status is None
@@ -249,6 +254,41 @@ def test_a_peer_that_never_answers_costs_one_timeout_for_all(tmp_path: Path) -> 
 
     assert {result.outcome for result in results} == {StoreOutcome.REFUSED_FOR_NOW}
     assert "did not answer" in results[-1].reason
+
+
+def test_after_one_that_never_answers_the_next_object_is_not_tried(tmp_path: Path) -> None:
+    arrived: list[str] = []
+    end = threading.Event()
+
+    def wait(event: Event) -> int:
+        arrived.append(str(event.request.AffectedSOPInstanceUID))
+        end.wait(10)
+        return 0
+
+    with peer_that(wait) as port:
+        results = send([mr_file(tmp_path, number) for number in (1, 2)], port, timeout_s=0.5)
+        end.set()
+
+    assert arrived == [results[0].sop_instance_uid]
+    assert "did not answer within 0.5 s" in results[1].reason
+
+
+def test_a_file_that_cannot_be_read_for_our_own_reasons_is_not_refused(
+    archive: EmbeddedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> OutgoingObject:
+        if path.stem.endswith("1"):
+            raise MemoryError
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    images = [mr_file(tmp_path, number) for number in (1, 2)]
+    monkeypatch.setattr(batch, "read_outgoing", fails)
+
+    results = send(images, archive.port)
+
+    assert {(result.outcome, result.no_answer) for result in results} == {
+        (StoreOutcome.REFUSED_FOR_NOW, NoAnswer.OWN_FAULT)
+    }
 
 
 def test_files_that_are_missing_or_no_dicom_are_refused_and_the_others_sent(

@@ -18,7 +18,8 @@ from node.metrics import Metrics
 from node.receiving.acceptor import Acceptor, Destination, Listener, listen
 from node.receiving.disk_room import DiskRoom
 from node.receiving.incoming import IncomingConnection
-from node.receiving.places import PlaceTable, SeldomLine
+from node.receiving.places import PlaceTable
+from node.receiving.seldom_line import SeldomLine
 from storage.errors import StorageError
 from storage.files import FileStore
 from tests.node.network.peers import (
@@ -158,6 +159,27 @@ def test_a_connection_with_an_association_never_gives_way() -> None:
     assert places.arrive(2, LOOPBACK) is None
     assert places.arrive(3, LOOPBACK) == 2
     assert (places.associations, places.pending) == (1, 1)
+
+
+def test_a_flood_from_one_address_pushes_out_no_other_peers_connection() -> None:
+    places = place_table(maximum_pending_connections=3)
+    places.arrive(1, "10.0.0.7")
+    flood = [places.arrive(number, "10.0.0.66") for number in range(2, 6)]
+
+    another = places.arrive(6, "10.0.0.8")
+
+    assert flood == [None, None, 2, 3]
+    assert another == 4
+    assert places.pending == 3
+    assert places.take(1) is None
+
+
+def test_of_addresses_with_as_many_connections_the_oldest_one_gives_way() -> None:
+    places = place_table(maximum_pending_connections=2)
+    places.arrive(1, "10.0.0.7")
+    places.arrive(2, "10.0.0.8")
+
+    assert places.arrive(3, "10.0.0.9") == 1
 
 
 def test_a_connection_waits_until_a_process_can_take_it() -> None:

@@ -1,19 +1,28 @@
 """Peers that break off, stall, trickle, or say what is no DICOM: they cost nobody else anything."""
 
 import socket
+import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from node.errors import CANNOT_UNDERSTAND, OUT_OF_RESOURCES, SUCCESS
-from node.receiving.pdu import COMMAND, LAST, PDU_HEADER, PduType
+from node.receiver import Receiver
+from node.receiving.incoming import IncomingConnection
+from node.receiving.pdu import COMMAND, LAST, LONGEST_ASSOCIATION_PDU, PDU_HEADER, PduType
 from tests.node.network.objects import encoded, mr_image
 from tests.node.network.peers import (
+    DEADLINE_S,
+    LOOPBACK,
+    NODE,
+    SCANNER,
     ReceivingNode,
     receiving_node,
     request_association,
@@ -42,7 +51,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> I
     folder = tmp_path_factory.mktemp("broken")
     database = folder / "node.db"
     database.write_bytes(migrated_database.read_bytes())
-    limits = {"network_timeout_s": 1.0, "acse_timeout_s": 0.6, "minimum_bytes_per_s": 100_000}
+    limits = {"network_timeout_s": 1.0, "acse_timeout_s": 1.5, "minimum_bytes_per_s": 100_000}
     with receiving_node(folder, f"sqlite:///{database}", maximum_pdu_bytes=16384, **limits) as running:
         yield running
 
@@ -177,7 +186,7 @@ def test_what_breaks_the_protocol_is_aborted(node: ReceivingNode, stream: bytes)
     assert answer_to(node, stream) == PduType.ABORT
 
 
-@pytest.mark.parametrize("length", [300_000_000, 0xFFFFFFFF, (1 << 20) + 1])
+@pytest.mark.parametrize("length", [300_000_000, 0xFFFFFFFF, LONGEST_ASSOCIATION_PDU + 1])
 def test_an_association_request_of_any_length_is_refused_before_it_is_read(node: ReceivingNode, length: int) -> None:
     with connected(node.port) as peer:
         peer.send(PDU_HEADER.pack(PduType.ASSOCIATE_RQ, length))
@@ -272,3 +281,97 @@ def test_memory_stays_flat_under_a_large_object_and_a_large_request(tmp_path: Pa
             assert peer.statuses(1) == [SUCCESS]
 
         assert peak_memory_mb(pid) - before < ROOM_MB
+
+
+def test_unfinished_requests_of_as_many_peers_as_may_wait_take_little_memory(
+    tmp_path: Path, migrated_database: Path
+) -> None:
+    database = tmp_path / "node.db"
+    database.write_bytes(migrated_database.read_bytes())
+    titles = struct.pack(">HH16s16s32x", 1, 0, NODE.encode().ljust(16), SCANNER.encode().ljust(16))
+    almost_whole = (titles + bytes(LONGEST_ASSOCIATION_PDU))[: LONGEST_ASSOCIATION_PDU - 1]
+    with node_process(tmp_path, database) as (port, pid), ExitStack() as stack:
+        with associated(port):
+            before = peak_memory_mb(pid)
+
+        peers = [stack.enter_context(connected(port)) for _ in range(256)]
+        for peer in peers:
+            peer.send(PDU_HEADER.pack(PduType.ASSOCIATE_RQ, LONGEST_ASSOCIATION_PDU) + almost_whole)
+        for peer in peers:  # its answer shows that the node has read the rest before
+            peer.send(b"\0")
+        assert all(peer.read_pdu() is not None for peer in peers)
+
+        # two buffers of each while one takes the place of the other, and its thread
+        assert peak_memory_mb(pid) - before < 2 * 256 * LONGEST_ASSOCIATION_PDU / 2**20 + ROOM_MB
+
+
+def test_what_was_only_announced_takes_no_memory(tmp_path: Path, migrated_database: Path) -> None:
+    database = tmp_path / "node.db"
+    database.write_bytes(migrated_database.read_bytes())
+    with node_process(tmp_path, database) as (port, pid), ExitStack() as stack:
+        with associated(port):
+            before = peak_memory_mb(pid)
+
+        for _ in range(200):
+            peer = stack.enter_context(connected(port))
+            peer.send(PDU_HEADER.pack(PduType.ASSOCIATE_RQ, LONGEST_ASSOCIATION_PDU) + association_request()[6:])
+        wait_until(lambda: thread_count(pid) > 200, what="a thread for each peer")
+
+        assert peak_memory_mb(pid) - before < ROOM_MB
+
+
+def thread_count(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+REPEATED = {
+    "pdu_too_long": PDU_HEADER.pack(PduType.ASSOCIATE_RQ, 300_000_000),
+    "peer_broke_the_protocol": b"GET / HTTP/1.1\r\n\r\n",
+    "association_refused": association_request(calling="STRANGER"),
+}
+
+
+@pytest.mark.parametrize("event", REPEATED)
+def test_who_is_refused_again_and_again_fills_no_log(
+    tmp_path: Path, node_database_url: str, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    def ask() -> None:
+        with connected(node.port) as peer:
+            peer.send(REPEATED[event])
+            assert peer.end() != []
+
+    with receiving_node(tmp_path, node_database_url) as node, capture_logs() as logs:
+        now = [0.0]
+        monkeypatch.setattr(node.receiver._server.lines, "_clock", lambda: now[0])  # type: ignore[union-attr]
+        for now[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
+            ask()
+
+    assert [line["not_logged_before"] for line in logs if line["event"] == event] == [0, 2]
+
+
+def test_a_peer_that_is_refused_for_another_reason_is_told_of_at_once(tmp_path: Path, node_database_url: str) -> None:
+    wrong_called = association_request().replace(NODE.encode(), b"OTHERNODE", 1)
+
+    with receiving_node(tmp_path, node_database_url) as node, capture_logs() as logs:
+        for request in (REPEATED["association_refused"], wrong_called):
+            with connected(node.port) as peer:
+                peer.send(request)
+                assert peer.end() == [PduType.ASSOCIATE_RJ]
+
+    assert len({line["reason"] for line in logs if line["event"] == "association_refused"}) == 2
+
+
+def test_the_time_that_a_connection_waited_before_it_was_served_counts(tmp_path: Path, node_database_url: str) -> None:
+    with receiving_node(tmp_path, node_database_url, acse_timeout_s=60) as node:
+        assert isinstance(node.receiver, Receiver)
+        server = node.receiver._server
+        assert server is not None
+        ended = threading.Event()
+        with socket.create_server((LOOPBACK, 0)) as listening, connected(listening.getsockname()[1]) as peer:
+            long_ago = time.monotonic() - 61
+            served = IncomingConnection(listening.accept()[0], LOOPBACK, is_tls=False, number=7, accepted_at=long_ago)
+
+            server.serve(served, on_associated=lambda: None, on_end=ended.set)
+
+            assert ended.wait(DEADLINE_S)
+            peer.end()

@@ -19,6 +19,7 @@ from node.receiving.channel import ChannelClient, ChannelClosed, Frames, answer
 from node.receiving.hand_over import (
     EndConnection,
     LostConnection,
+    Ping,
     StopReceiving,
     order_sockets,
     receive_order,
@@ -55,13 +56,13 @@ def test_a_connection_crosses_with_its_socket_and_what_was_sent_already() -> Non
     with ours, theirs, peer:
         peer.sendall(b"request")
         with served:
-            assert send_order(ours, IncomingConnection(served, "10.0.0.7", is_tls=True, number=5))
+            assert send_order(ours, IncomingConnection(served, "10.0.0.7", is_tls=True, number=5, accepted_at=1234.5))
 
         order = receive_order(theirs)
 
         assert isinstance(order, IncomingConnection)
         with order.socket:
-            assert (order.address, order.is_tls, order.number) == ("10.0.0.7", True, 5)
+            assert (order.address, order.is_tls, order.number, order.accepted_at) == ("10.0.0.7", True, 5, 1234.5)
             assert order.socket.recv(100) == b"request"
             order.socket.sendall(b"answer")
             assert peer.recv(100) == b"answer"
@@ -89,7 +90,7 @@ def test_a_connection_that_finds_no_free_descriptor_is_told_and_its_peer_sees_th
 def test_orders_are_received_in_the_order_they_were_given() -> None:
     ours, theirs = order_sockets()
     with ours, theirs:
-        orders = [EndConnection(4), StopReceiving(2.5), EndConnection(1)]
+        orders = [EndConnection(4), Ping(), StopReceiving(2.5), EndConnection(1)]
         for order in orders:
             assert send_order(ours, order)
 

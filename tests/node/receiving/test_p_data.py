@@ -209,6 +209,7 @@ COMMAND_PDV = Pdv(MR_CONTEXT, COMMAND | LAST, store_command("2.25.1"))
         PDU_HEADER.pack(4, 5) + b"\x00\x00\x00\x02\x01\x03",
         b"".join(pdu(Pdv(MR_CONTEXT, COMMAND, bytes(60_000))) for _ in range(2)),
         b"".join(pdu(Pdv(MR_CONTEXT, 0, bytes(1 << 20))) for _ in range(17)),
+        pdu(*[Pdv(MR_CONTEXT, COMMAND, b"")] * 1000),
     ],
     ids=[
         "context not accepted",
@@ -220,6 +221,7 @@ COMMAND_PDV = Pdv(MR_CONTEXT, COMMAND | LAST, store_command("2.25.1"))
         "PDU ends within a header",
         "command set without end",
         "data without command, without end",
+        "fragments of nothing, without end",
     ],
 )
 def test_a_broken_stream_is_refused(stream: bytes) -> None:

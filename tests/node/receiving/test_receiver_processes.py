@@ -20,6 +20,9 @@ from config.settings import TlsServerSettings
 from node.errors import CANNOT_UNDERSTAND, SUCCESS, NodeError
 from node.receiver import ReceiverPool
 from node.receiving import receiver_child
+from storage.database import Database
+from storage.files import FileStore
+from storage.instances import InstanceRecorder
 from storage.new_quarantined import NewQuarantined
 from tests.node.network.objects import EXPLICIT, MR, dicom_file, mr_file
 from tests.node.network.peers import (
@@ -34,7 +37,7 @@ from tests.node.network.peers import (
     wait_until,
 )
 from tests.node.receiving.certificates import Authority
-from tests.node.receiving.pools import RememberedServices, receiving_pool
+from tests.node.receiving.pools import RememberedServices, pool_settings, receiving_pool
 
 ROOT = Path(__file__).parents[3]
 BIG = 40_000_000  # pixel bytes that take a moment on the way
@@ -144,6 +147,96 @@ def test_a_process_killed_in_mid_transfer_loses_nothing_acknowledged_and_is_repl
     died = [line for line in logs if line["event"] == "receiver_process_died"]
     assert [line["status"] for line in died] == [-signal.SIGKILL]
     assert pool.metrics.value("receiver_process_deaths") == 1
+
+
+@pytest.mark.usefixtures("quick_restart")
+def test_a_process_that_hangs_is_given_nothing_more_and_in_the_end_replaced(
+    tmp_path: Path, node_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.receiver.PING_EVERY_S", 0.1)
+    monkeypatch.setattr(receiver_child, "UNANSWERED_PINGS_OF_A_HUNG_PROCESS", 1_000_000)
+    images = [mr_file(tmp_path, number) for number in range(4)]
+    with receiving_pool(tmp_path, node_database_url, processes=2) as node, capture_logs() as logs:
+        pool = pool_of(node)
+        hung, living = pool.pids
+        os.kill(hung, signal.SIGSTOP)
+        wait_until(lambda: pool.ready_pids == [living], what="its silence is noticed")
+
+        meanwhile = [send_files(node.port, [image]) for image in images]
+        assert hung in pool.pids
+        monkeypatch.setattr(receiver_child, "UNANSWERED_PINGS_OF_A_HUNG_PROCESS", 1)
+        wait_until(lambda: len(pool.ready_pids) == 2 and hung not in pool.pids, what="another process")
+        held = [request_association(node.port) for _ in range(2)]
+
+        assert meanwhile == [[SUCCESS]] * 4
+        assert sorted(pool.loads) == [1, 1]
+        for association in held:
+            association.release()
+    told = [line for line in logs if line["event"] in ("receiver_process_hung", "receiver_process_died")]
+    assert [(line["event"], line["pid"]) for line in told] == [
+        ("receiver_process_hung", hung),
+        ("receiver_process_died", hung),
+    ]
+
+
+def test_a_process_that_was_only_held_up_takes_connections_again(
+    tmp_path: Path, node_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.receiver.PING_EVERY_S", 0.1)
+    monkeypatch.setattr(receiver_child, "UNANSWERED_PINGS_OF_A_HUNG_PROCESS", 1_000_000)
+    with receiving_pool(tmp_path, node_database_url, processes=1) as node:
+        (only,) = pool_of(node).pids
+        os.kill(only, signal.SIGSTOP)
+        wait_until(lambda: pool_of(node).ready_pids == [], what="its silence is noticed")
+
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(send_files, node.port, [mr_file(tmp_path)])
+            os.kill(only, signal.SIGCONT)
+
+            assert waiting.result(DEADLINE_S) == [SUCCESS]
+        assert pool_of(node).pids == [only]
+
+
+def test_launched_processes_get_ready_before_a_port_is_open(tmp_path: Path, node_database_url: str) -> None:
+    database = Database(node_database_url)
+    recorder = InstanceRecorder(database)
+    files = FileStore(tmp_path / "data")
+    settings = pool_settings(tmp_path)
+    pool = ReceiverPool(settings, files=files, recorder=recorder, services=RememberedServices())
+    try:
+        pool.launch()
+        pool.wait_until_ready(DEADLINE_S)
+        with pytest.raises(NodeError, match="not started"):
+            _ = pool.port
+        ready = pool.ready_pids
+
+        pool.start()
+
+        assert len(ready) == settings.receiver.processes
+        assert send_files(pool.port, [mr_file(tmp_path)]) == [SUCCESS]
+    finally:
+        pool.stop(drain_s=0.0)
+        recorder.close()
+        database.dispose()
+
+
+def test_processes_that_never_get_ready_are_told_with_where_to_look(
+    tmp_path: Path, node_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dies = replace(receiver_child.PROGRAM, command=(sys.executable, "-c", "raise SystemExit(3)"))
+    monkeypatch.setattr(receiver_child, "PROGRAM", dies)
+    database = Database(node_database_url)
+    recorder = InstanceRecorder(database)
+    files = FileStore(tmp_path / "data")
+    pool = ReceiverPool(pool_settings(tmp_path), files=files, recorder=recorder, services=RememberedServices())
+    pool.launch()
+    try:
+        with pytest.raises(NodeError, match="receiver_process_died"):
+            pool.wait_until_ready(0.3)
+    finally:
+        pool.stop(drain_s=0.0)
+        recorder.close()
+        database.dispose()
 
 
 def _acknowledged(port: int, images: list[Path]) -> list[str]:

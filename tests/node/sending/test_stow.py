@@ -1,7 +1,10 @@
 """STOW-RS: the file arrives as it is on disk, and each kind of answer has its consequence."""
 
+import errno
 import json
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +19,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import DicomWebDestinationSettings
+from node.sending import stow
 from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult
 from node.sending.stow import StowCarrier
 from node.sending.stow_answer import retry_after_s
@@ -259,6 +263,44 @@ def test_no_request_is_logged_with_its_url(
     send(mr_file(tmp_path), url=url.replace("http://", f"http://user:{SECRET}@"))
 
     assert SECRET not in caplog.text
+
+
+def test_images_and_token_do_not_follow_a_redirect(script: Script, send: Send, tmp_path: Path, url: str) -> None:
+    script.code, script.headers = 307, {"Location": f"{url}elsewhere/studies"}
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert [path for path, _, _ in script.requests] == ["/dicom-web/studies"]
+    assert (result.outcome, result.no_answer) == (LATER, NoAnswer.UNREACHED)
+
+
+def test_a_machine_without_room_blames_no_service_and_goes_on(
+    script: Script, send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(stow, "coerced_file", no_room)
+
+    results = send(mr_file(tmp_path, 1), mr_file(tmp_path, 2), coerce={"InstitutionName": "Ours"})
+
+    assert {(one.outcome, one.no_answer, one.reason) for one in results} == {
+        (LATER, NoAnswer.OWN_FAULT, "this node cannot send now: No space left on device")
+    }
+    assert script.requests == []
+
+
+def test_a_machine_without_descriptors_does_not_call_the_service_unreachable(
+    send: Send, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_many(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(socket, "create_connection", too_many)
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert (result.outcome, result.no_answer) == (LATER, NoAnswer.OWN_FAULT)
 
 
 def test_a_file_that_is_gone_is_refused_and_the_others_are_sent(send: Send, tmp_path: Path) -> None:
