@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
-from storage.errors import IllegalTransition
 from storage.schema import CaseState
+from storage.state_machine import step
 
 
 class CaseEvent(StrEnum):
@@ -53,8 +53,4 @@ TRANSITIONS: Final[dict[tuple[CaseState, CaseEvent], CaseState]] = {
 
 def advance(state: CaseState, event: CaseEvent) -> CaseState:
     """The state after the event. Raises IllegalTransition when the event cannot happen in this state."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        possible = sorted(event.value for known, event in TRANSITIONS if known is state)
-        raise IllegalTransition(f"a case that is {state} cannot take {event}; it can take {possible}") from None
+    return step(TRANSITIONS, state, event, what="a case")

@@ -6,8 +6,8 @@ Rows are moved by `storage.commitments` and `storage.commitment_reports` only.
 from enum import StrEnum
 from typing import Final
 
-from storage.errors import IllegalTransition
 from storage.schema import CommitmentReportState, CommitmentState
+from storage.state_machine import step
 
 
 class CommitmentEvent(StrEnum):
@@ -48,15 +48,9 @@ REPORT_TRANSITIONS: Final[dict[tuple[CommitmentReportState, CommitmentReportEven
 
 def advance(state: CommitmentState, event: CommitmentEvent) -> CommitmentState:
     """The state after the event. Raises IllegalTransition when the event cannot happen in this state."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise IllegalTransition(f"a commitment that is {state} cannot take {event}") from None
+    return step(TRANSITIONS, state, event, what="a commitment")
 
 
 def advance_report(state: CommitmentReportState, event: CommitmentReportEvent) -> CommitmentReportState:
     """The state after the event. Raises IllegalTransition when the event cannot happen in this state."""
-    try:
-        return REPORT_TRANSITIONS[state, event]
-    except KeyError:
-        raise IllegalTransition(f"a commitment report that is {state} cannot take {event}") from None
+    return step(REPORT_TRANSITIONS, state, event, what="a commitment report")

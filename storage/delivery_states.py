@@ -6,8 +6,8 @@ Rows are moved by `storage.delivery_moves`, and many at once by `storage.outbox`
 from enum import StrEnum
 from typing import Final
 
-from storage.errors import IllegalTransition
 from storage.schema import DeliveryState
+from storage.state_machine import step
 
 
 class DeliveryEvent(StrEnum):
@@ -41,8 +41,4 @@ TRANSITIONS: Final[dict[tuple[DeliveryState, DeliveryEvent], DeliveryState]] = {
 
 def advance(state: DeliveryState, event: DeliveryEvent) -> DeliveryState:
     """The state after the event. Raises IllegalTransition when the event cannot happen in this state."""
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        possible = sorted(event.value for known, event in TRANSITIONS if known is state)
-        raise IllegalTransition(f"a delivery that is {state} cannot take {event}; it can take {possible}") from None
+    return step(TRANSITIONS, state, event, what="a delivery")
