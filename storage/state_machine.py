@@ -11,7 +11,7 @@ Event = TypeVar("Event", bound=StrEnum)
 
 
 def step(transitions: Mapping[tuple[State, Event], State], state: State, event: Event, *, what: str) -> State:
-    """The state after the event. Raises IllegalTransition, naming `what` it is about, where the table has no such step."""
+    """The state after the event. Raises IllegalTransition, which names `what`, where the table has no such step."""
     try:
         return transitions[state, event]
     except KeyError:
