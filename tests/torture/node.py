@@ -243,8 +243,9 @@ class TorturedNode:
     @property
     def was_struck(self) -> bool:
         """Whether a process passed the point and is gone."""
-        struck = self._folder / STRUCK
-        return struck.exists() and int((self._folder / VICTIM).read_text()) not in self.pids()
+        victim = self._folder / VICTIM
+        named = victim.read_text() if (self._folder / STRUCK).exists() and victim.exists() else ""
+        return bool(named) and int(named) not in self.pids()  # it strikes before it has written its name
 
     def turn_clock(self, offset_s: float) -> None:
         """Let the node's wall clock differ from the machine's by so much, at once."""
