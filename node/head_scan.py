@@ -17,6 +17,7 @@ from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from node.counted_reading import TOO_MUCH
 from node.errors import CannotUnderstand
 from node.head_values import (
     LAST_NEEDED_TAG,
@@ -53,6 +54,8 @@ _SHORT_VRS: Final = frozenset(
     | {b"ST", b"TM", b"UI", b"UL", b"US"}
 )
 _LONGEST_VALUE: Final = 1024  # of one that is needed; LO and PN are at most 64 characters per component
+# Items and elements within sequences: what reads the object later may have to build them all.
+_MOST_STEPS: Final = 400_000
 _UPPERCASE: Final = range(0x41, 0x5B)
 
 
@@ -122,6 +125,7 @@ class _Scan:
     encoding: _Encoding
     maximum_nesting: int
     values: dict[int, bytes] = field(default_factory=dict)
+    steps: int = 0  # items and elements within sequences so far
 
     def run(self, *, whole: bool) -> None:
         """Fill `values`. Raises struct.error where the data ends within an element."""
@@ -136,6 +140,8 @@ class _Scan:
                 return
             if tag <= previous or (tag in _FUNCTIONAL_GROUPS and not self._has_plane()):
                 raise Undecided
+            if tag == _LAST_TAG:  # nothing is needed of the frames, nor behind them
+                return
             previous = tag
             if tag in _NEEDED:
                 if is_sequence or length > _LONGEST_VALUE:  # of undefined length, too
@@ -169,6 +175,9 @@ class _Scan:
         """Where a sequence of undefined length ends whose first item begins at `offset`."""
         enclosing = [_Within.SEQUENCE]  # what encloses the present place, outermost first
         while enclosing:
+            self.steps += 1
+            if self.steps > _MOST_STEPS:
+                raise CannotUnderstand(TOO_MUCH)
             if enclosing[-1] is _Within.SEQUENCE:
                 offset, step = self._step_in_sequence(offset)
             else:

@@ -3,7 +3,6 @@
 Memory per object is constant: the first bytes are kept to find the head in them, the rest passes through.
 """
 
-import mmap
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -31,6 +30,9 @@ QUARANTINE_AREA: Final = "quarantine"
 
 # The needed elements of most images end within this; of the others the file is looked into.
 _HEAD_BYTES: Final = 1 << 16
+# How much of the file at first, and how much at most before pydicom, which skips what is large, looks into it. It is
+# read and never mapped: where a disk fails, mapped bytes end the process.
+_FILE_BYTES: Final = (1 << 20, 1 << 24)
 # A disk is asked for its free space once per object, and again each time so much of a large one has come.
 _BYTES_PER_LOOK_AT_THE_DISK: Final = 16 << 20
 
@@ -47,6 +49,7 @@ class AnnouncedObject:
     sop_instance_uid: str
     transfer_syntax_uid: str  # of the presentation context
     calling_ae_title: str
+    negotiated_sop_class_uid: str = ""  # of the presentation context; empty where there is none
 
 
 class InstanceSink:
@@ -174,18 +177,25 @@ class InstanceStream:
                     return self._scan_file()
         except Undecided:
             pass
-        with os.fdopen(os.dup(self._writer.descriptor), "rb") as file:
-            file.seek(len(self._prefix))
-            return read_received_head(file, syntax, rules)
+        try:
+            with os.fdopen(os.dup(self._writer.descriptor), "rb") as file:
+                file.seek(len(self._prefix))
+                return read_received_head(file, syntax, rules)
+        except OSError as error:
+            raise _not_read_back(error) from error
 
     def _scan_file(self) -> ReceivedHead:
         syntax, rules = self._announced.transfer_syntax_uid, self._sink.rules
-        with (
-            mmap.mmap(self._writer.descriptor, 0, prot=mmap.PROT_READ) as written,
-            memoryview(written) as file,
-            file[len(self._prefix) :] as data_set,
-        ):
-            return scan_head(data_set, syntax, whole=True, rules=rules)
+        for byte_count in _FILE_BYTES:
+            try:
+                data_set = os.pread(self._writer.descriptor, byte_count, len(self._prefix))
+            except OSError as error:
+                raise _not_read_back(error) from error
+            try:
+                return scan_head(data_set, syntax, whole=len(data_set) == self._byte_count, rules=rules)
+            except NeedsMore:
+                continue
+        raise Undecided
 
     def _check_announced(self, head: ReceivedHead) -> None:
         announced = self._announced
@@ -199,6 +209,14 @@ class InstanceStream:
                 raise DataSetMismatch(
                     f"the command announces {name} {said}, the data set holds {found}; repair the sender"
                 )
+        # A presentation context is for one SOP Class (PS3.8 B.1): what comes over another one's does not match it, and
+        # PS3.4 Table B.2-1 has 0xA900 for that.
+        negotiated = announced.negotiated_sop_class_uid
+        if negotiated and announced.sop_class_uid != negotiated:
+            raise DataSetMismatch(
+                f"the presentation context is for SOP Class {negotiated}, the object is of {announced.sop_class_uid}; "
+                "repair the sender"
+            )
 
     def _put_aside(self, error: InputRejected) -> None:
         """Keep a refused object for a person to look into, where the settings leave room for it."""
@@ -234,6 +252,10 @@ def _prefix(announced: AnnouncedObject) -> bytes:
         transfer_syntax_uid=announced.transfer_syntax_uid,
         source_ae_title=announced.calling_ae_title,
     )
+
+
+def _not_read_back(error: OSError) -> StorageError:
+    return StorageError(f"what was just written of the object cannot be read back: {error.strerror}; look at the disk")
 
 
 def _uid_or_nothing(announced: str) -> str:

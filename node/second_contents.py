@@ -40,7 +40,11 @@ def _examine(session: Session, goes: Destiny, now: datetime, members: Sequence[I
     (second,) = members
     same_uid = InstanceRow.sop_instance_uid == second.sop_instance_uid
     first = session.scalar(select(InstanceRow).where(same_uid, InstanceRow.placement != Placement.OTHER_CONTENT.value))
-    if first is None or first.placement == Placement.NEW.value:
+    if first is None:  # retention removed it meanwhile: nothing is left to compare with, or to hold
+        second.placement_reason = f"{_EXAMINED}the first one was removed by retention"
+        outbox.forward(session, second, goes.forward_to, now)
+        return 1
+    if first.placement == Placement.NEW.value:
         return 0  # placed first, examined then
     case = None if first.case_id is None else session.get_one(CaseRow, first.case_id, populate_existing=True)
     if case is not None and case.state == CaseState.RUNNING.value:

@@ -133,7 +133,7 @@ def reported(session: Session, claim: Attempt, *, now: datetime, note: str = "")
     _move(session, _claimed(session, claim), CommitmentReportEvent.REPORTED, reason=note, reported_at=now)
 
 
-def report_later(session: Session, claim: ReportClaim, *, reason: str, available_at: datetime) -> None:
+def report_later(session: Session, claim: Attempt, *, reason: str, available_at: datetime) -> None:
     """The peer could not be told: due again at `available_at`. Raises LeaseLost."""
     row = _claimed(session, claim)
     _move(session, row, CommitmentReportEvent.POSTPONED, reason=reason, available_at=available_at)

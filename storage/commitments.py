@@ -170,13 +170,6 @@ def settle(
     return settled
 
 
-def counts(session: Session) -> dict[tuple[str, CommitmentState], int]:
-    """How many questions there are, by (destination, state)."""
-    columns = CommitmentRow.destination, CommitmentRow.state
-    rows = session.execute(select(*columns, func.count()).group_by(*columns).order_by(*columns))
-    return {(destination, CommitmentState(state)): number for destination, state, number in rows}
-
-
 def never_answered(session: Session, *, destination: str, sent_before: datetime) -> int:
     """How many deliveries the destination acknowledged before that and has not committed since."""
     open_since = _open(destination), DeliveryRow.sent_at <= sent_before

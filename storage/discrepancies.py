@@ -10,6 +10,7 @@ class Kind(StrEnum):
 
     INSTANCE_STATE = "instance_state"
     INSTANCE_TWICE = "instance_twice"
+    INSTANCE_STUCK = "instance_stuck"
     INSTANCE_RESURRECTED = "instance_resurrected"
     FILE_MISSING = "file_missing"
     FILE_UNREADABLE = "file_unreadable"
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     DELIVERY_WITHOUT_OBJECT = "delivery_without_object"
     DELIVERY_TWICE = "delivery_twice"
     DELIVERY_STUCK = "delivery_stuck"
+    COMMITMENT_STUCK = "commitment_stuck"
+    COMMITMENT_REPORT_STUCK = "commitment_report_stuck"
     NOT_AT_DESTINATION = "not_at_destination"
 
 
@@ -37,6 +40,7 @@ _LET_IT_RUN: Final = "the node takes it up by itself: if this stays, look for er
 REMEDIES: Final = {
     Kind.INSTANCE_STATE: _BY_HAND,
     Kind.INSTANCE_TWICE: _BY_HAND,
+    Kind.INSTANCE_STUCK: f"it is neither analysed nor forwarded: {_LET_IT_RUN}",
     Kind.INSTANCE_RESURRECTED: "an old copy of the database was restored: retention removes the object again",
     Kind.FILE_MISSING: _LOST_FILE,
     Kind.FILE_UNREADABLE: _LOST_FILE,
@@ -54,6 +58,8 @@ REMEDIES: Final = {
     Kind.DELIVERY_WITHOUT_OBJECT: "it can never be sent: restore the database or the file from the backup",
     Kind.DELIVERY_TWICE: _BY_HAND,
     Kind.DELIVERY_STUCK: _LET_IT_RUN,
+    Kind.COMMITMENT_STUCK: f"is its destination still in the settings, with `commitment`? {_LET_IT_RUN}",
+    Kind.COMMITMENT_REPORT_STUCK: f"the peer keeps its copies until it is told: {_LET_IT_RUN}",
     Kind.NOT_AT_DESTINATION: "the destination lost or refused it after its success: ask its administrator",
 }
 

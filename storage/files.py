@@ -136,14 +136,6 @@ class FileStore:
             raise StorageError(f"{relative!r} is no path inside the file store {self.root}")
         return path
 
-    def remove(self, relative: str) -> None:
-        """Remove one object durably; one that is gone already is no error."""
-        path = self.path(relative)
-        with _translated_errors(f"file store {self.root}: removing {relative}"):
-            path.unlink(missing_ok=True)
-            if path.parent.is_dir():
-                _sync_folder(path.parent)
-
     def free_bytes(self) -> int:
         """Bytes that this process may still write on the disk of the store."""
         with _translated_errors(f"file store {self.root}"):

@@ -16,7 +16,15 @@ from storage.database import Database
 from storage.discrepancies import Discrepancy, Kind
 from storage.files import FileStore
 from storage.orphans import Why, no_pause, strays
-from storage.schema import CaseRow, DeliveryRow, InstanceRow, QuarantineRow, ReportObjectRow
+from storage.schema import (
+    CaseRow,
+    CommitmentReportRow,
+    CommitmentRow,
+    DeliveryRow,
+    InstanceRow,
+    QuarantineRow,
+    ReportObjectRow,
+)
 from storage.verify_cases import look_at_cases
 from storage.verify_objects import (
     deliveries_twice,
@@ -26,6 +34,7 @@ from storage.verify_objects import (
     look_at_quarantined,
     look_at_report_objects,
 )
+from storage.verify_waiting import look_at_commitment_reports, look_at_commitments, look_at_waiting_instances
 
 _PAGE: Final = 500
 
@@ -37,8 +46,8 @@ class Depth:
     """How closely to look."""
 
     read_contents: bool = False  # every byte of every file, against its hash
-    # Seconds after which work under a lease that ran out counts as stuck; None: the node may be stopped, so that
-    # nobody takes it up.
+    # Seconds after which work under a lease that ran out counts as stuck, as does what was due for a day; None: the
+    # node may be stopped, so that nobody takes it up.
     stuck_after_s: float | None = None
 
 
@@ -51,13 +60,19 @@ def discrepancies(
     database: Database, files: FileStore, depth: Depth, *, each_page: Callable[[], None] = no_pause
 ) -> Iterator[Discrepancy]:
     """As `verify`, as a stream. `each_page` is called now and then, and may raise to break off."""
-    looks: tuple[tuple[InstrumentedAttribute[int], _Look], ...] = (
+    looks: list[tuple[InstrumentedAttribute[int], _Look]] = [
         (InstanceRow.id, partial(look_at_instances, database, files, read_contents=depth.read_contents)),
         (CaseRow.id, partial(look_at_cases, database, stuck_after_s=depth.stuck_after_s)),
         (ReportObjectRow.id, partial(look_at_report_objects, database, files, read_contents=depth.read_contents)),
         (DeliveryRow.id, partial(look_at_deliveries, database, stuck_after_s=depth.stuck_after_s)),
         (QuarantineRow.id, partial(look_at_quarantined, database, files, read_contents=depth.read_contents)),
-    )
+    ]
+    if depth.stuck_after_s is not None:
+        looks += [
+            (InstanceRow.id, partial(look_at_waiting_instances, database)),
+            (CommitmentRow.id, partial(look_at_commitments, database)),
+            (CommitmentReportRow.id, partial(look_at_commitment_reports, database)),
+        ]
     for id_column, look in looks:
         for ids in _pages(database, id_column, each_page):
             yield from _confirmed(look, ids)

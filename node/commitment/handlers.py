@@ -17,6 +17,7 @@ from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.events import Event
 from pynetdicom.presentation import PresentationContext, build_context
 
+from node.commitment.encoded import decoded
 from node.commitment.parsing import (
     PROCESSING_FAILURE,
     PUSH_MODEL,
@@ -67,7 +68,7 @@ def handle_n_action(event: Event, services: CommitmentServices) -> tuple[int, Da
     def take() -> None:
         command = cast(N_ACTION, event.request)
         request = parse_commitment_request(
-            event.action_information,
+            decoded(command.ActionInformation, event.context.transfer_syntax),
             Addressed(
                 sop_class_uid=str(command.RequestedSOPClassUID),
                 sop_instance_uid=str(command.RequestedSOPInstanceUID),
@@ -88,7 +89,7 @@ def handle_n_event_report(event: Event, services: CommitmentServices) -> tuple[i
     def take() -> None:
         command = cast(N_EVENT_REPORT, event.request)
         result = parse_commitment_result(
-            event.event_information,
+            decoded(command.EventInformation, event.context.transfer_syntax),
             Addressed(
                 sop_class_uid=str(command.AffectedSOPClassUID),
                 sop_instance_uid=str(command.AffectedSOPInstanceUID),

@@ -5,6 +5,7 @@ here is believed without the instance's own UID in it; None says that the peer c
 Identifiers are never logged.
 """
 
+import json
 import math
 import time
 from collections import defaultdict
@@ -23,7 +24,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 from config.settings import AnyDestination, DestinationSettings, DicomWebDestinationSettings
 from node.commitment.peer import open_association, storage_address
 from node.commitment.results import SYNTAXES
-from node.dicomweb import dicomweb_client
+from node.dicomweb import Deadline, dicomweb_client
 from node.errors import NodeError
 
 log = structlog.get_logger(__name__)
@@ -32,6 +33,7 @@ _STUDY_ROOT_FIND: Final = StudyRootQueryRetrieveInformationModelFind
 _PENDING: Final = (0xFF00, 0xFF01)  # PS3.4 Table C.4-1
 _SUCCESS: Final = 0x0000
 _PAGE: Final = 1000  # answers of QIDO-RS at once
+_LONGEST_PAGE_BYTES: Final = 16 << 20  # a page with some kB for each of its instances
 _SOP_INSTANCE_UID: Final = "00080018"  # DICOM JSON model, PS3.18 F.2
 
 
@@ -137,7 +139,7 @@ def _of_series(catalogue: _Catalogue, wanted: Sequence[Wanted]) -> Iterator[tupl
 def _catalogue(destination: AnyDestination, calling_ae_title: str) -> Iterator[_Catalogue]:
     if isinstance(destination, DicomWebDestinationSettings):
         with _client(destination) as client:
-            yield _WebCatalogue(client)
+            yield _WebCatalogue(client, destination.timeout_s)
         return
     with _query_association(destination, calling_ae_title) as association:
         yield _DicomCatalogue(association)
@@ -191,11 +193,23 @@ def _client(destination: DicomWebDestinationSettings) -> Iterator[httpx.Client]:
         yield client
 
 
+def _bounded_body(answer: httpx.Response) -> bytes | None:
+    """The whole body; None when it is longer than any page of instances."""
+    body = bytearray()
+    for piece in answer.iter_bytes():
+        body += piece
+        if len(body) > _LONGEST_PAGE_BYTES:
+            return None
+    return bytes(body)
+
+
 class _WebCatalogue:
     """QIDO-RS, search for instances."""
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, timeout_s: float) -> None:
         self._client = client
+        self._timeout_s = timeout_s
+        self._deadline = Deadline()
 
     def in_series(self, one: Wanted) -> set[str] | None:
         found: set[str] = set()
@@ -212,12 +226,20 @@ class _WebCatalogue:
 
     def _search(self, one: Wanted, parameters: dict[str, str]) -> set[str] | None:
         parent = f"/studies/{one.study_instance_uid}/series/{one.series_instance_uid}" if one.has_parents else ""
-        answer = self._client.get(f"{parent}/instances", params=parameters)
+        request = self._client.build_request(
+            "GET", f"{parent}/instances", params=parameters, extensions=self._deadline.extensions
+        )
+        with self._deadline.within(self._timeout_s):
+            answer = self._client.send(request, stream=True)
+            try:
+                body = _bounded_body(answer)
+            finally:
+                answer.close()
         if answer.status_code == httpx.codes.NO_CONTENT:
             return set()
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != httpx.codes.OK or body is None:
             return None
         try:
-            return {str(item[_SOP_INSTANCE_UID]["Value"][0]) for item in answer.json()}
+            return {str(item[_SOP_INSTANCE_UID]["Value"][0]) for item in json.loads(body)}
         except (ValueError, TypeError, LookupError):  # no DICOM JSON: a proxy's page, for instance
             return None

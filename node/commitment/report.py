@@ -55,23 +55,26 @@ class CommitmentReporter:
     def report_once(self, calling_ae_title: str) -> int:
         """Report up to some results to one peer and return how many it took.
 
-        Raises PeerUnavailable when the peer cannot be reached; its results are due again later. StorageError.
+        Raises PeerUnavailable when nobody of that title can be reached; the results are due again later. StorageError.
         """
-        claims = self._claim(calling_ae_title)
-        if not claims:
-            return 0
-        address = self._address(claims[0])
-        if address is None:
-            for claim in claims:
-                self._give_up(claim, "no address to report to: give its [[callers]] table report_host and report_port")
-            return 0
-        open_claims = list(claims)
-        try:
-            return self._report_all(address, open_claims)
-        except PeerUnavailable as error:
-            for claim in open_claims:
-                self._later(claim, str(error))
-            raise
+        by_address: dict[PeerAddress | None, list[ReportClaim]] = {}  # peers may share a title
+        for claim in self._claim(calling_ae_title):
+            by_address.setdefault(self._address(claim), []).append(claim)
+        for claim in by_address.pop(None, []):
+            self._give_up(claim, "no address to report to: give its [[callers]] table report_host and report_port")
+        taken = 0
+        away: PeerUnavailable | None = None
+        for address, claims in by_address.items():
+            assert address is not None  # noqa: S101 - for the type checker: taken out above
+            try:
+                taken += self._report_all(address, claims)
+            except PeerUnavailable as error:
+                away = error
+                for claim in claims:
+                    self._later(claim, str(error))
+        if away is not None and not taken:
+            raise away
+        return taken
 
     def _claim(self, calling_ae_title: str) -> list[ReportClaim]:
         with self._database.transaction() as session:

@@ -106,11 +106,16 @@ class CommitmentMemory:
     def commitment_told(self, told: ToldResult) -> None:
         """How the peer answered a result over its own association. Raises StorageError."""
         with self._database.transaction() as session:
+            now = self._database.now()
             if told.status == SUCCESS:
-                commitment_reports.reported(session, told, now=self._database.now())
+                commitment_reports.reported(session, told, now=now)
+            elif told.status is None:
+                reason = "over the association of its request: no answer"
+                again_at = now + timedelta(seconds=delay_s(told.attempt, self._settings.sender))
+                commitment_reports.report_later(session, told, reason=reason, available_at=again_at)
             else:
-                answer = "no answer" if told.status is None else f"0x{told.status:04X}"
-                commitment_reports.give_up(session, told, reason=f"over the association of its request: {answer}")
+                reason = f"over the association of its request: 0x{told.status:04X}"
+                commitment_reports.give_up(session, told, reason=reason)
         log.info("commitment_reported_here", report=told.report_id, taken=told.status == SUCCESS)
 
     def _has_address(self, request: CommitmentRequest) -> bool:

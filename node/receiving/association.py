@@ -3,14 +3,17 @@
 What stays pynetdicom's: negotiation, release and abort, and every service but C-STORE, whose messages go past it.
 """
 
+import threading
 from typing import cast
 
+from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.transport import AssociationSocket
 
+from node.receiving.messages import Messages
 from node.receiving.upper_layer import AWAITING_CLOSE, DATA_TRANSFER, Peer, UpperLayer
 
 
@@ -22,6 +25,10 @@ class ReceivingAssociation(Association):
         self._transport = peer.transport
         self.upper_layer = UpperLayer(self, peer)
         self.dul = self.upper_layer
+        self._messages = Messages(self)
+        self.dimse = self._messages
+        self._reporting = threading.Lock()
+        self._message_id = 0
         self.acse_timeout = entity.acse_timeout
         self.network_timeout = entity.network_timeout
 
@@ -38,8 +45,24 @@ class ReceivingAssociation(Association):
                 layer.wait()
         self._serve_user()  # of an end that came while something was served
 
+    def send_n_event_report(
+        self,
+        dataset: Dataset | None,
+        event_type: int,
+        class_uid: str,
+        instance_uid: str,
+        msg_id: int | None = None,
+        meta_uid: str | None = None,
+    ) -> tuple[Dataset, Dataset | None]:
+        """As pynetdicom's, from any thread but the connection's; what the peer asks meanwhile is served."""
+        with self._reporting:
+            self._message_id = msg_id or self._message_id % 0xFFFF + 1
+            self._messages.expect(self._message_id)
+            return super().send_n_event_report(dataset, event_type, class_uid, instance_uid, self._message_id, meta_uid)
+
     def kill(self) -> None:
         """pynetdicom's word for: nothing is served any more. What was queued before is still sent."""
+        self._messages.give_up()
         self._reactor_checkpoint.set()
         self._kill = True
         self.is_established = False

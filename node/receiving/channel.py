@@ -18,12 +18,13 @@ from typing import Any, Final
 from node import errors
 from node.commitment.parsing import CommitmentRefused
 from node.errors import NodeError
+from node.receiving.frame_writer import FrameWriter
 from storage.errors import StorageError, StorageFull
 
 _LENGTH: Final = struct.Struct(">I")
 _LONGEST_FRAME_BYTES: Final = 64 << 20  # a commitment request of half a million instances
 _READ_BYTES: Final = 1 << 18
-_SEND_BUFFER_BYTES: Final = 1 << 20  # answers to every association of a process fit in many times
+_SEND_BUFFER_BYTES: Final = 1 << 20  # usual answers to every association of a process fit in many times
 _TIME: Final = "$time"
 # What crosses by its own name; anything else is a StorageError in the process: keep nothing, the sender tries again.
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
@@ -54,6 +55,7 @@ class Frames:
         self._socket = end
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self._send_lock = threading.Lock()
+        self._writer = FrameWriter(end)
         self._unread = bytearray()
 
     def send(self, frame: Frame) -> None:
@@ -63,14 +65,11 @@ class Frames:
             self._socket.sendall(encoded)
 
     def send_at_once(self, frame: Frame) -> None:
-        """Send one frame without waiting: an end that does not read is hung up on, because others wait for us."""
-        encoded = _encoded(frame)
-        with self._send_lock:
-            try:
-                sent = self._socket.send(encoded, socket.MSG_DONTWAIT)
-            except OSError:
-                sent = 0
-        if sent != len(encoded):
+        """Send one frame without waiting, because others wait for us: what has no room goes when there is.
+
+        An end that leaves very much unread is hung up on. Not to be mixed with `send` on one end.
+        """
+        if not self._writer.write(_encoded(frame)):
             self.hang_up()
 
     def receive(self) -> list[Frame]:

@@ -106,6 +106,7 @@ class StoreService:
             sop_instance_uid=request.sop_instance_uid,
             transfer_syntax_uid=str(context.transfer_syntax[0]),
             calling_ae_title=self._visit.calling_ae_title,
+            negotiated_sop_class_uid=str(context.abstract_syntax),
         )
 
     def _tell_kept(self, request: StoreRequest, outcome: Outcome) -> None:

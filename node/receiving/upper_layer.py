@@ -23,17 +23,13 @@ from node.receiving.measures import Measures
 from node.receiving.p_data import PDataPath, Pdv, StoreMessages
 from node.receiving.pace import Pace
 from node.receiving.pdu import PDU_HEADER, PDU_TYPES, InvalidPdu, PduType, length_limit
+from node.receiving.receive_buffer import ReceiveBuffer
 from node.receiving.seldom_line import SeldomLine
 from node.receiving.transport import ConnectionGone, Transport
 from node.receiving.visit import Visit
 
 log = structlog.get_logger(__name__)
 
-# Until an association stands, a buffer for its request is enough. What is read of an object is hashed and written at
-# once: while it is still in the processor's cache (measured, 0.53 MB images, 8 associations: 3.0 ms per image with
-# 512 kB, 2.1 ms with 128 kB).
-_SMALL_BUFFER: Final = 1 << 14
-_LARGE_BUFFER: Final = 1 << 17
 # After the last PDU the peer closes the connection; if it does not, so do we. Closing at once could take our last PDU
 # from it: a close with unread data resets the connection.
 _CLOSE_GRACE_S: Final = 2.0
@@ -94,9 +90,8 @@ class UpperLayer(DULServiceProvider):
         self._may_have_more = True
         self._has_received = False
         self._has_message = False  # for pynetdicom to answer, perhaps
-        self._start = self._end = 0  # of what is unread in the buffer
+        self._buffer = ReceiveBuffer()
         self._awaited = 0  # length of the PDU that has to be whole there
-        self._view = memoryview(bytearray(_SMALL_BUFFER))
 
     @property
     def is_over(self) -> bool:
@@ -131,7 +126,7 @@ class UpperLayer(DULServiceProvider):
     def consume(self) -> bool:
         """Act on what is in the buffer until others have to act; False when more has to come first."""
         if self.state == AWAITING_CLOSE:  # whatever comes now is ignored (PS3.8 9.2, AA-6)
-            self._start = self._end = 0
+            self._buffer.clear()
             return False
         has_acted = False
         self._has_message = False
@@ -150,18 +145,18 @@ class UpperLayer(DULServiceProvider):
         return has_acted
 
     def _consume_next(self) -> bool:
-        unread = self._view[self._start : self._end]
+        unread = self._buffer.unread
         if not self._path.is_within_pdu:
             return self._begin_pdu(unread)
         taken = self._path.consume(unread)
-        self._start += taken
+        self._buffer.take(taken)
         return taken > 0
 
     def wait(self) -> None:
         """Read what has come, or wait for it, for another thread, or until the peer's time is over."""
         if self._may_have_more and self._read():
             return
-        if not (self._end > self._start or self._path.is_within_pdu or self._path.is_within_message):
+        if not (self._buffer or self._path.is_within_pdu or self._path.is_within_message):
             self._pace.rest()
         patience_s = self._patience_s()
         began = time.monotonic()
@@ -216,7 +211,7 @@ class UpperLayer(DULServiceProvider):
             self._refuse_length(PduType(pdu_type), length, limit)
             return True
         if pdu_type == PduType.P_DATA_TF and self.state == DATA_TRANSFER:
-            self._start += PDU_HEADER.size
+            self._buffer.take(PDU_HEADER.size)
             self._path.begin_pdu(length)
             return True
         self._awaited = PDU_HEADER.size + length
@@ -224,12 +219,12 @@ class UpperLayer(DULServiceProvider):
             if len(unread) < HEAD_BYTES:
                 return False
             if self._asks_in_vain(unread):
-                self._start += HEAD_BYTES
+                self._buffer.take(HEAD_BYTES)
                 self._decode(without_items(unread))
                 return True
         if len(unread) < self._awaited:
             return False
-        self._start += self._awaited
+        self._buffer.take(self._awaited)
         if pdu_type == PduType.ASSOCIATE_RQ:
             check_items(unread[: self._awaited])
         self._decode(unread[: self._awaited])
@@ -274,13 +269,7 @@ class UpperLayer(DULServiceProvider):
 
     def _read(self) -> bool:
         """Read once; returns whether anything came, the end of the stream included."""
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif self._end == len(self._view):
-            # what a peer only announces takes no memory: the buffer grows with what has come
-            unread = self._end - self._start
-            self._make_room(max(unread + PDU_HEADER.size, min(2 * unread, self._awaited)))
-        room = self._view[self._end :]
+        room = self._buffer.room(self._awaited)
         try:
             count = self._transport.read_into(room)
         except ConnectionGone:
@@ -294,27 +283,17 @@ class UpperLayer(DULServiceProvider):
         # what is left is there for the next wait to tell; TLS may hold back a part that only a read shows
         self._may_have_more = count == len(room)
         self._has_received = True
-        self._end += count
+        self._buffer.filled(count)
         self._pace.received(count)
         return True
 
-    def _make_room(self, byte_count: int) -> None:
-        """Move what is unread to the front of a buffer that is large enough to hold so much."""
-        unread = self._view[self._start : self._end]
-        size = max(byte_count, _LARGE_BUFFER if self.state == DATA_TRANSFER else len(self._view))
-        target = self._view if size == len(self._view) else memoryview(bytearray(size))
-        target[: len(unread)] = bytes(unread)
-        self._view = target
-        self._start, self._end = 0, len(unread)
-
     def enlarge_buffer(self) -> None:
         """The association stands: from now on whole images come."""
-        self._make_room(_LARGE_BUFFER)
+        self._buffer.enlarge()
 
     def forget(self) -> None:
         """The connection has ended: give its memory back, which pynetdicom's circles of objects would keep."""
-        self._start = self._end = 0
-        self._view = memoryview(b"")
+        self._buffer.forget()
 
     def _patience_s(self) -> float:
         if self.state in (_AWAITING_REQUEST, _AWAITING_RESPONSE):
@@ -354,6 +333,6 @@ class UpperLayer(DULServiceProvider):
 
     def _drop(self, event: str) -> None:
         """End by an event of the connection; what is unread is void."""
-        self._start = self._end = 0
+        self._buffer.clear()
         self._path.begin_pdu(0)
         self.event_queue.put(event)

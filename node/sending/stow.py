@@ -7,6 +7,7 @@ Source: PS3.18 10.5 (Store transaction), 8.6.1.2.1 (multipart/related).
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Final
 import httpx
 
 from config.settings import DicomWebDestinationSettings
-from node.dicomweb import dicomweb_client
+from node.dicomweb import Deadline, dicomweb_client
 from node.errors import CannotUnderstand, InputRejected, NodeError
 from node.outgoing import OutgoingObject, in_syntax, read_outgoing
 from node.own_faults import is_own_fault_of_a_connection
@@ -28,6 +29,8 @@ from node.sending.unreadable import unreadable
 
 _READ_BYTES: Final = 1 << 18
 _LARGEST_ANSWER_BYTES: Final = 1 << 20  # of one object: some hundred bytes are usual
+_INFLATABLE: Final = ("gzip", "x-gzip", "deflate")  # of a service that compresses although it was asked not to
+_GZIP_OR_ZLIB: Final = 32  # zlib looks which
 _IDLE_S: Final = 4.0  # as of an association that nobody uses
 _LONGEST_LIFE_S: Final = 300.0  # then certificates are read again
 
@@ -97,16 +100,28 @@ class StowCarrier:
             "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
             "Content-Length": str(size),  # known: some services refuse a chunked body
             "Accept": "application/dicom+json",
+            "Accept-Encoding": "identity",
         }
-        deadline = time.monotonic() + self._destination.timeout_s + size / SLOWEST_LINK_BYTES_PER_S
-        with (
-            self._borrowed() as client,
-            client.stream("POST", self._url, headers=headers, content=_body(head, path, tail)) as response,
-        ):
-            return understand(response.status_code, response.headers, _content(response, deadline), sop_instance_uid)
+        seconds = self._destination.timeout_s + size / SLOWEST_LINK_BYTES_PER_S
+        with self._borrowed() as client, client.deadline.within(seconds) as over:
+            try:
+                with client.http.stream(
+                    "POST",
+                    self._url,
+                    headers=headers,
+                    content=_body(head, path, tail),
+                    extensions=client.deadline.extensions,
+                ) as response:
+                    content = _content(response)
+                    read = None if over.is_set() else content
+                    return understand(response.status_code, response.headers, read, sop_instance_uid)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError) as error:
+                if over.is_set():
+                    raise httpx.ReadTimeout(f"no whole answer within {seconds:.0f} s") from error
+                raise
 
     @contextmanager
-    def _borrowed(self) -> Iterator[httpx.Client]:
+    def _borrowed(self) -> Iterator["_Client"]:
         with self._lock:
             kept = self._idle.pop() if self._idle else None
         if kept is not None and time.monotonic() - kept.made_at > _LONGEST_LIFE_S:
@@ -114,7 +129,7 @@ class StowCarrier:
             kept = None
         client = kept if kept is not None else _Client(self._destination)
         try:
-            yield client.http
+            yield client
         except BaseException:
             client.http.close()
             raise
@@ -136,6 +151,7 @@ class _Client:
     def __init__(self, destination: DicomWebDestinationSettings) -> None:
         """Raises NodeError when the TLS files of the settings cannot be used."""
         self.http = dicomweb_client(destination)
+        self.deadline = Deadline()
         self.made_at = self.used_at = time.monotonic()
 
 
@@ -159,14 +175,26 @@ def _body(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
     yield tail
 
 
-def _content(response: httpx.Response, deadline: float) -> bytes:
-    """What the service answered; empty when it is longer than any answer, or does not end in time."""
+def _content(response: httpx.Response) -> bytes | None:
+    """What the service answered; None when it is longer than any answer, or cannot be read."""
     content = bytearray()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():  # undecoded: a small chunk can become a large one
         content += chunk
-        if len(content) > _LARGEST_ANSWER_BYTES or time.monotonic() > deadline:
-            return b""
-    return bytes(content)
+        if len(content) > _LARGEST_ANSWER_BYTES:
+            return None
+    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if not content or coding == "identity":
+        return bytes(content)
+    return _inflated(bytes(content)) if coding in _INFLATABLE else None
+
+
+def _inflated(content: bytes) -> bytes | None:
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | _GZIP_OR_ZLIB)
+    try:
+        plain = inflater.decompress(content, _LARGEST_ANSWER_BYTES)
+    except zlib.error:
+        return None
+    return plain if inflater.eof else None
 
 
 def _unreached(reason: str) -> Answer:

@@ -1,24 +1,21 @@
 """What a DICOMweb service's answer to one stored object means.
 
-Source: PS3.18 Table 10.5.3-1 (status codes), 10.5.3.2 and Annex I (Store Instances Response Module).
+Source: PS3.18 Table 10.5.3-1 (status codes), `node.sending.store_response`.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 from node.sending.results import NoAnswer, StoreOutcome, classify
-
-_FAILED_SOP_SEQUENCE: Final = "00081198"
-_FAILURE_REASON: Final = "00081197"
-_REFERENCED_SOP_SEQUENCE: Final = "00081199"
-_WARNING_REASON: Final = "00081196"
-_REFERENCED_SOP_INSTANCE_UID: Final = "00081155"
+from node.sending.store_response import read_response
 
 _LONGEST_RETRY_AFTER_S: Final = 3600.0  # a service that asks for more is asked again all the same
+
+_STORED_WITH_WARNINGS: Final = 202
+_STORED: Final = (200, 201, _STORED_WITH_WARNINGS, 204)
 
 # About every object alike, until someone changes settings or the service has time: the destination is away.
 _NOT_FOR_US_NOW: Final = {
@@ -52,21 +49,38 @@ class Answer:
     retry_after_s: float = 0.0
 
 
-def understand(code: int, headers: Mapping[str, str], content: bytes, sop_instance_uid: str) -> Answer:
-    """The answer to a request that held one object. The reasons hold no word of the service's own text."""
-    failure, warning = _reasons(content, sop_instance_uid)
+def understand(code: int, headers: Mapping[str, str], content: bytes | None, sop_instance_uid: str) -> Answer:
+    """The answer to a request that held one object; `content` is None when it could not be read whole.
+
+    Success is believed only without content, or with that of a service which stores: a login page comes with 200,
+    too. The reasons hold no word of the service's own text.
+    """
+    response = read_response(content, sop_instance_uid) if content else None
+    if response is None and content != b"" and code in _STORED:
+        return _not_understood(code)
+    failure, warning = (response.failure, response.warning) if response else (None, None)
     if failure is not None:  # whatever the code: the object was told apart
         outcome, meaning = classify(failure)
         if outcome is StoreOutcome.SENT:  # listed as failed with "success": believe the list
             outcome = StoreOutcome.REFUSED_FOR_NOW
         return Answer(outcome=outcome, reason=f"HTTP {code}, 0x{failure:04X} {meaning}", status=failure)
-    if code in (200, 201, 204):
+    if code in _STORED and code != _STORED_WITH_WARNINGS:
         if warning:
             return _warned(code, warning)
         return Answer(outcome=StoreOutcome.SENT, status=0)
-    if code == 202:
+    if code == _STORED_WITH_WARNINGS:
         return _warned(code, warning)
     return _not_stored(code, headers)
+
+
+def _not_understood(code: int) -> Answer:
+    """The object may have been stored, or thrown away by whatever answered."""
+    return Answer(
+        outcome=StoreOutcome.REFUSED_FOR_NOW,
+        reason=f"HTTP {code} with something else than a Store Instances Response (PS3.18 10.5.3); "
+        "look whether the destination's url is that of its DICOMweb service, and not behind a login",
+        no_answer=NoAnswer.LOST,
+    )
 
 
 def _warned(code: int, warning: int | None) -> Answer:
@@ -103,47 +117,3 @@ def retry_after_s(value: str, now: datetime) -> float:
     except (ValueError, TypeError):  # TypeError: a date without a zone
         return 0.0
     return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
-
-
-def _reasons(content: bytes, sop_instance_uid: str) -> tuple[int | None, int | None]:
-    """Failure and warning reason of the object in a Store Instances Response; None where it has none."""
-    try:
-        answer = json.loads(content)
-    except (ValueError, RecursionError):  # no JSON: XML, text, nothing
-        return None, None
-    datasets = answer if isinstance(answer, list) else [answer]
-    failure = warning = None
-    for dataset in datasets:
-        for item in _items(dataset, _FAILED_SOP_SEQUENCE):
-            if _is_about(item, sop_instance_uid):
-                failure = _value(item, _FAILURE_REASON) or _PROCESSING_FAILURE
-        for item in _items(dataset, _REFERENCED_SOP_SEQUENCE):
-            if _is_about(item, sop_instance_uid):
-                warning = _value(item, _WARNING_REASON)
-    return failure, warning
-
-
-_PROCESSING_FAILURE: Final = 0x0110
-
-
-def _items(dataset: Any, tag: str) -> list[dict[str, Any]]:
-    element = dataset.get(tag) if isinstance(dataset, dict) else None
-    values = element.get("Value") if isinstance(element, dict) else None
-    return [item for item in values if isinstance(item, dict)] if isinstance(values, list) else []
-
-
-def _is_about(item: dict[str, Any], sop_instance_uid: str) -> bool:
-    """Whether it names the object, or none: then there was only this one."""
-    named = _first(item, _REFERENCED_SOP_INSTANCE_UID)
-    return named is None or named == sop_instance_uid
-
-
-def _value(item: dict[str, Any], tag: str) -> int | None:
-    value = _first(item, tag)
-    return value if isinstance(value, int) and 0 < value <= 0xFFFF else None
-
-
-def _first(item: dict[str, Any], tag: str) -> Any:
-    element = item.get(tag)
-    values = element.get("Value") if isinstance(element, dict) else None
-    return values[0] if isinstance(values, list) and values else None

@@ -563,6 +563,22 @@ def test_a_second_content_is_forwarded_as_any_original(node: Node, receive: Rece
     assert node.forwarded_to() == ["pacs", "archive"] * 2
 
 
+def test_a_second_content_whose_first_retention_removed_is_forwarded_and_counts_as_examined(
+    node: Node, receive: Receive
+) -> None:
+    node.settings = with_route(node.settings, forward_originals_to=("pacs",))
+    receive(sop_instance_uid="2.25.77")
+    receive(sop_instance_uid="2.25.77")
+    with node.database.transaction() as session:
+        session.delete(session.get_one(InstanceRow, 1))
+
+    node.place()
+
+    (second,) = node.instances()
+    assert second.placement_reason.endswith("the first one was removed by retention")
+    assert node.forwarded_to() == ["pacs"]
+
+
 def test_a_second_content_is_not_forwarded_to_the_peer_it_came_from(node: Node, receive: Receive) -> None:
     node.settings = with_route(node.settings, callers=("PACS",), forward_originals_to=("pacs",))
     receive(sop_instance_uid="2.25.77", calling_ae_title="PACS")

@@ -365,16 +365,6 @@ def test_an_answer_to_an_unknown_transaction_is_refused(archive: Archive) -> Non
         assert commitments.destination_of(session, "2.25.7") is None
 
 
-def test_questions_are_counted_by_destination_and_state(archive: Archive, clock: Clock) -> None:
-    archive.answer(archive.asked(1), committed=(1,))
-    archive.asked(2)
-
-    with archive.database.reading() as session:
-        counts = commitments.counts(session)
-
-    assert counts == {("pacs", CommitmentState.ANSWERED): 1, ("pacs", CommitmentState.ASKED): 1}
-
-
 def test_an_answer_about_more_instances_than_one_statement_takes_is_settled_whole(archive: Archive) -> None:
     numbers = tuple(range(1, 602))
     archive.sent(*numbers[-2:])

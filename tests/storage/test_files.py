@@ -273,15 +273,6 @@ def test_objects_spread_over_256_folders_made_beforehand(files: FileStore) -> No
     assert len(set(shards)) > 40
 
 
-def test_removing_an_object_twice_is_harmless(files: FileStore) -> None:
-    relative = files.write("instances", NAME, [CONTENT])
-
-    files.remove(relative)
-    files.remove(relative)
-
-    assert not files.path(relative).exists()
-
-
 def test_free_bytes_are_those_of_the_disk_of_the_store(files: FileStore) -> None:
     disk = os.statvfs(files.root)
 

@@ -19,7 +19,7 @@ from storage.files import FileStore
 from storage.instances import InstanceRecorder
 from storage.new_quarantined import NewQuarantined
 from storage.orphans import Why, mend
-from storage.schema import InstanceRow, PurgedInstanceRow
+from storage.schema import CommitmentReportRow, CommitmentRow, InstanceRow, PurgedInstanceRow
 from storage.stored_files import look, remove_unchanged
 from storage.verify import Depth, discrepancies, verify
 from tests.storage.conftest import Clock
@@ -176,7 +176,7 @@ def test_a_case_that_its_history_does_not_explain_is_found(node: Node, statement
 
 def test_an_open_case_without_images_is_found(node: Node) -> None:
     row = node.receive()
-    node.files.remove(row.file)
+    node.files.path(row.file).unlink()
     tamper(node.database, "DELETE FROM instance")
 
     assert kinds(look_closely(node)) == [Kind.CASE_EMPTY]
@@ -202,6 +202,73 @@ def test_work_that_nobody_takes_up_is_found_on_a_running_node_only(node: Node, c
     assert kinds(running) == [Kind.CASE_STUCK, Kind.DELIVERY_STUCK]
     assert look_closely(node) == []
     assert list(discrepancies(node.database, node.files, Depth(stuck_after_s=2000))) == []
+
+
+DAY_S = 86_400.0
+
+
+def look_at_running(node: Node) -> list[Discrepancy]:
+    return list(discrepancies(node.database, node.files, Depth(stuck_after_s=10 * DAY_S)))
+
+
+def test_an_instance_that_grouping_never_took_up_is_found_after_a_day(node: Node, clock: Clock) -> None:
+    node.receive_new()
+    clock.pass_s(DAY_S - 60)
+    early = look_at_running(node)
+    clock.pass_s(120)
+
+    assert early == []
+    assert kinds(look_at_running(node)) == [Kind.INSTANCE_STUCK]
+    assert look_closely(node) == []
+
+
+def test_a_second_content_that_nobody_examined_is_found_unless_its_case_runs(node: Node, clock: Clock) -> None:
+    first = node.receive("free")
+    second = node.receive_new(uid=first.sop_instance_uid, content="other bytes")
+    busy = node.receive("busy")
+    node.receive_new(uid=busy.sop_instance_uid, content="more other bytes")
+    node.claim("busy")
+    clock.pass_s(DAY_S + 60)
+
+    found = look_at_running(node)
+
+    assert [(one.kind, one.where) for one in found] == [
+        (Kind.INSTANCE_STUCK, f"instance {second.id} (UID {second.sop_instance_uid})")
+    ]
+
+
+def test_a_storage_commitment_that_nobody_closed_is_found_a_day_after_it_was_due(node: Node, clock: Clock) -> None:
+    with node.database.transaction() as session:
+        times = {"asked_at": clock(), "answer_due_at": clock()}
+        session.add(CommitmentRow(transaction_uid="2.25.8", destination="pacs", **times))
+        answered = CommitmentRow(transaction_uid="2.25.9", destination="pacs", state="answered", **times)
+        session.add(answered)
+    clock.pass_s(DAY_S + 60)
+
+    found = look_at_running(node)
+
+    assert [(one.kind, one.row) for one in found] == [(Kind.COMMITMENT_STUCK, 1)]
+
+
+def test_a_commitment_result_that_nobody_reported_is_found_a_day_after_it_was_due(node: Node, clock: Clock) -> None:
+    with node.database.transaction() as session:
+        for number, state in enumerate(("pending", "reported")):
+            session.add(
+                CommitmentReportRow(
+                    transaction_uid=f"2.25.{number}",
+                    calling_ae_title="SCANNER",
+                    address="127.0.0.1",
+                    instances=[],
+                    state=state,
+                    requested_at=clock(),
+                    available_at=clock(),
+                )
+            )
+    clock.pass_s(DAY_S + 60)
+
+    found = look_at_running(node)
+
+    assert [(one.kind, one.row) for one in found] == [(Kind.COMMITMENT_REPORT_STUCK, 1)]
 
 
 def test_a_report_of_a_case_that_is_not_there_is_found(node: Node) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from config.settings import CallerSettings, Settings
+from node.commitment.parsing import CommitmentRequest
 from node.commitment.report import CommitmentReporter, report_caller
 from node.errors import PeerUnavailable
 from storage.database import Database
@@ -197,3 +198,28 @@ def test_of_several_callers_with_one_title_the_one_of_the_address_takes_the_resu
     assert report_caller(callers, "CT", "::ffff:10.2.3.4") is callers[2]
     assert report_caller(callers, "CT", "10.9.0.1") is callers[1]
     assert report_caller(callers, "MR", "10.2.3.4") is None
+
+
+def test_two_callers_of_one_title_are_each_told_at_their_own_address(
+    memory: Database, clock: Clock, tmp_path: Path
+) -> None:
+    with listening_asker() as first, listening_asker() as second:
+        callers = tuple(
+            CallerSettings(ae_title="SCANNER", addresses=(address,), report_host=LOOPBACK, report_port=asker.port)
+            for address, asker in (("10.0.0.1", first), ("10.0.0.2", second))
+        )
+        settings = settings_for(callers=callers)
+        for number in (1, 2):
+            memory_of(memory, settings).commitment_requested(
+                CommitmentRequest(
+                    calling_ae_title="SCANNER",
+                    address=f"10.0.0.{number}",
+                    transaction_uid=f"2.25.{number}",
+                    instances=((MR, "2.25.1"),),
+                )
+            )
+        clock.pass_s(2)
+        reported = CommitmentReporter(memory, FileStore(tmp_path), settings, owner="test").report_once("SCANNER")
+
+    assert reported == 2
+    assert [[str(one.TransactionUID) for one in asker.results] for asker in (first, second)] == [["2.25.1"], ["2.25.2"]]

@@ -1,13 +1,18 @@
 """A caller without an address for results gets them over the association of its request, while it keeps that open."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from sqlalchemy import select
 
 from config.settings import CallerSettings, Settings
-from node.commitment.parsing import CommitmentRequest
+from node.commitment.parsing import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentRequest, ToldResult
 from node.commitment.report import CommitmentReporter
 from node.receiver import Receiver
 from node.services import NodeServices
@@ -16,7 +21,11 @@ from storage.files import FileStore
 from storage.instances import InstanceRecorder
 from storage.schema import CommitmentReportRow, CommitmentReportState
 from tests.node.commitment.peers import (
+    DEADLINE_S,
     LOOPBACK,
+    NODE,
+    SUCCESS,
+    SYNTAXES,
     ask_and_stay,
     ask_node,
     listening_asker,
@@ -133,3 +142,55 @@ def test_a_result_that_goes_elsewhere_is_not_offered_to_the_association(memory: 
     services.commitment_requested(request)
 
     assert services.commitment_outcome(request) is None
+
+
+def test_a_request_of_the_caller_while_it_is_told_ends_nothing(node: Node) -> None:
+    """It asks for an echo before it answers the report; both are answered."""
+    being_told, may_answer = threading.Event(), threading.Event()
+
+    def answers_later(_: Event) -> tuple[int, None]:
+        being_told.set()
+        may_answer.wait(DEADLINE_S)
+        return SUCCESS, None
+
+    entity = AE(ae_title="SCANNER")
+    entity.acse_timeout = entity.dimse_timeout = DEADLINE_S
+    contexts = [build_context(PUSH_MODEL, SYNTAXES), build_context(Verification)]
+    association = entity.associate(
+        LOOPBACK,
+        node.receiver.port,
+        contexts=contexts,
+        ae_title=NODE,
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, answers_later)],
+    )
+    association.send_n_action(question_for(QUESTION), 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
+    told = being_told.wait(DEADLINE_S)
+    echo = association.send_c_echo()
+    may_answer.set()
+    wait_until(
+        lambda: node.row().state == CommitmentReportState.REPORTED, timeout_s=10, what="the report is written down"
+    )
+    is_still_there = association.is_established
+    association.release()
+
+    assert told
+    assert echo.Status == SUCCESS
+    assert is_still_there
+
+
+def test_a_caller_that_does_not_answer_the_result_is_not_given_up_for_that(memory: Database, clock: Clock) -> None:
+    services = NodeServices(memory, FileStore(Path("nowhere")), settings_for(callers=(caller(),)))
+    request = CommitmentRequest(
+        calling_ae_title="SCANNER", address=LOOPBACK, transaction_uid="2.25.1", instances=((MR, "2.25.1"),)
+    )
+    services.commitment_requested(request)
+    owed = services.commitment_outcome(request)
+    assert owed is not None
+
+    told = ToldResult(report_id=owed.report_id, fence=owed.fence, attempt=owed.attempt, status=None)
+    services.commitment_told(told)
+
+    with memory.reading() as session:
+        row = session.scalars(select(CommitmentReportRow)).one()
+    assert (row.state, row.lease_until) == (CommitmentReportState.PENDING, None)
+    assert row.available_at > clock()

@@ -99,7 +99,7 @@ def data_sets(draw: st.DrawFn) -> Dataset:
         st.sets(st.sampled_from(["ImagePositionPatient", "Modality", "PatientName", "StudyInstanceUID"]))
     ):
         delattr(image, keyword)
-    for tag in draw(st.sets(st.sampled_from([0x00081140, 0x00091010, 0x00101081, 0x00400275, 0x52009229]), max_size=4)):
+    for tag in draw(st.sets(st.sampled_from([0x00081140, 0x00091010, 0x00101002, 0x00400275, 0x52009229]), max_size=4)):
         image.add_new(tag, "SQ", draw(sequences(draw(st.integers(1, 4)))))
         image[tag].is_undefined_length = draw(st.booleans())
     image.add_new(0x00091001, "OB", draw(st.binary(max_size=8)) * 2)
@@ -187,3 +187,15 @@ def test_sequences_nest_as_deep_as_the_rules_allow(depth: int, allowed: bool) ->
 
     assert isinstance(head, ReceivedHead) is allowed
     assert allowed or "nested" in str(head)
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
+def test_a_million_empty_items_are_refused_as_pydicom_would(syntax: str) -> None:
+    sequence = b"\x08\x00\x40\x11" + (b"SQ\0\0" if syntax == EXPLICIT else b"") + b"\xff" * 4
+    items = (b"\xfe\xff\x00\xe0" + bytes(4)) * (1 << 20)
+    data = sequence + items + b"\xfe\xff\xdd\xe0" + bytes(4)
+
+    by_scan = scanned(data, syntax)
+
+    assert "items and elements" in str(by_scan)
+    assert by_scan == parsed(data, syntax)

@@ -1,5 +1,7 @@
 """Reading heads: identity is judged, patient data is only read."""
 
+import tracemalloc
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, EnhancedMRImageStorage, ImplicitVRLittleEndian
 
+from node import instance_head
 from node.errors import CannotUnderstand
 from node.instance_head import ReceivedHead, is_valid_uid, read_received_head
 from tests.node.network.objects import EXPLICIT, PATIENT_NAME, encoded, mr_image
@@ -173,3 +176,75 @@ def _with_raw(tag_and_vr: bytes, value: bytes, *, keyword: str, charset: bytes =
     charset += b" " * (len(charset) % 2)
     character_set = b"\x08\x00\x05\x00CS" + len(charset).to_bytes(2, "little") + charset
     return character_set + encoded(before) + wanted + encoded(after)
+
+
+EMPTY_ITEM = b"\xfe\xff\x00\xe0" + bytes(4)
+SEQUENCE_END = b"\xfe\xff\xdd\xe0" + bytes(4)
+MOST_PEAK_BYTES = 256 << 20  # a million data sets of pydicom's take three times as much
+
+
+def with_sequence(tag: bytes, items: bytes, *, undefined_length: bool = True) -> bytes:
+    """An MR data set, in which one element is out of order, with this sequence in it."""
+    length = b"\xff" * 4 if undefined_length else len(items).to_bytes(4, "little")
+    sequence = tag + b"SQ\0\0" + length + items + (SEQUENCE_END if undefined_length else b"")
+    before, after = Dataset(), Dataset()
+    for element in mr_image(1, ImagePositionPatient=None, PixelData=None):
+        (before if element.tag < int.from_bytes(tag[:2] * 2, "little") else after).add(element)
+    return encoded(before) + sequence + encoded(after)
+
+
+def deflated(data_set: bytes) -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflater.compress(data_set) + deflater.flush()
+
+
+def test_a_million_empty_items_are_refused_before_they_take_the_memory_of_all() -> None:
+    data_set = deflated(with_sequence(b"\x08\x00\x40\x11", EMPTY_ITEM * (1 << 20)))
+    tracemalloc.start()
+
+    try:
+        with pytest.raises(CannotUnderstand, match="items and elements"):
+            read_received_head(data_set, str(DeflatedExplicitVRLittleEndian))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < MOST_PEAK_BYTES
+
+
+def test_a_value_that_is_larger_than_any_head_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance_head, "_MAXIMUM_INFLATED_BYTES", 100_000)
+    item = b"\xfe\xff\x00\xe0" + (100_012).to_bytes(4, "little")
+    value = b"\x09\x00\x10\x10OB\0\0" + (100_000).to_bytes(4, "little") + bytes(100_000)
+
+    with pytest.raises(CannotUnderstand, match="too many bytes"):
+        read_received_head(with_sequence(b"\x08\x00\x40\x11", item + value), EXPLICIT)
+
+
+@pytest.mark.parametrize("undefined_length", [False, True])
+def test_of_any_number_of_frames_only_the_first_is_read(undefined_length: bool) -> None:
+    first = Dataset()
+    first.PlanePositionSequence = _items(_plane(ImagePositionPatient=[1, 2, 3]))
+    position = encoded(first)
+    frames = b"\xfe\xff\x00\xe0" + len(position).to_bytes(4, "little") + position + EMPTY_ITEM * 300_000
+    pixels = b"\xe0\x7f\x10\x00OW\0\0" + (8).to_bytes(4, "little") + bytes(8)
+    length = b"\xff" * 4 if undefined_length else len(frames).to_bytes(4, "little")
+    head = encoded(mr_image(1, ImagePositionPatient=None, PixelData=None))
+
+    read = read_received_head(
+        head + b"\x00\x52\x30\x92SQ\0\0" + length + frames + SEQUENCE_END * undefined_length + pixels, EXPLICIT
+    )
+
+    assert read.position_mm == (1, 2, 3)
+
+
+@pytest.mark.parametrize("undefined_length", [False, True])
+def test_a_plane_in_shared_groups_of_a_million_items_is_of_the_first_or_refused(undefined_length: bool) -> None:
+    shared = b"\x00\x52\x29\x92"
+    data_set = with_sequence(shared, EMPTY_ITEM * (1 << 20), undefined_length=undefined_length)
+
+    if not undefined_length:
+        assert read_received_head(data_set, EXPLICIT).position_mm is None
+    else:
+        with pytest.raises(CannotUnderstand, match="items and elements"):
+            read_received_head(data_set, EXPLICIT)

@@ -231,7 +231,7 @@ def test_a_file_that_is_gone_is_dead_with_the_reason(box: Outbox, archive: Embed
     with box.database.reading() as session:
         file = session.scalars(select(InstanceRow.file).order_by(InstanceRow.id)).first()
     assert file is not None
-    box.files.remove(file)
+    box.files.path(file).unlink()
 
     sender(box, destination(archive.port)).deliver_once("pacs")
 

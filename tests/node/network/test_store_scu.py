@@ -256,6 +256,10 @@ def test_a_peer_that_never_answers_costs_one_timeout_for_all(tmp_path: Path) -> 
     assert "did not answer" in results[-1].reason
 
 
+@pytest.mark.filterwarnings(
+    # as above
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
 def test_after_one_that_never_answers_the_next_object_is_not_tried(tmp_path: Path) -> None:
     arrived: list[str] = []
     end = threading.Event()

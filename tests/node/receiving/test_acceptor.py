@@ -4,6 +4,7 @@ import errno
 import resource
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -364,6 +365,25 @@ def test_a_disk_that_does_not_answer_has_no_room() -> None:
         raise StorageError("input/output error")
 
     assert not DiskRoom(fail, 0, metrics=Metrics()).is_there()
+
+
+def test_a_disk_that_hangs_has_no_room_and_holds_nobody_up() -> None:
+    answers, asked, now = threading.Event(), [0], [0.0]
+
+    def hang() -> int:
+        asked[0] += 1
+        assert answers.wait(DEADLINE_S)
+        return 10
+
+    room = DiskRoom(hang, 5, metrics=Metrics(), clock=lambda: now[0], patience_s=0.01)
+    with capture_logs() as logs:
+        for now[0] in (0.0, 0.5, 2.0, 30.0):
+            assert not room.is_there()
+    answers.set()
+
+    assert asked == [1]
+    assert [line["event"] for line in logs] == ["disk_hangs"]
+    wait_until(room.is_there, what="room again")
 
 
 def test_a_peer_of_a_node_with_a_full_disk_is_asked_to_come_again(tmp_path: Path, node_database_url: str) -> None:

@@ -70,7 +70,7 @@ def test_the_largest_request_of_an_honest_peer_is_accepted(node: ReceivingNode) 
 
 
 def test_a_stranger_is_refused_by_its_titles_although_the_rest_of_its_request_never_comes(node: ReceivingNode) -> None:
-    whole = request(context(1, MR, [EXPLICIT] * 5000), calling="STRANGER")
+    whole = request(context(1, MR, [EXPLICIT] * 2000), calling="STRANGER")
 
     assert answer_to(node, whole[:74]) == (PduType.ASSOCIATE_RJ, CALLING_NOT_RECOGNIZED)
 

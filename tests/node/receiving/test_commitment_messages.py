@@ -9,16 +9,23 @@ from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 
 from config.settings import ReceiverSettings
-from node.commitment.parsing import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentRequest, CommitmentResult
+from node.commitment.parsing import (
+    PUSH_MODEL,
+    PUSH_MODEL_INSTANCE,
+    RESOURCE_LIMITATION,
+    CommitmentRequest,
+    CommitmentResult,
+)
 from node.errors import SUCCESS
 from node.receiver import Receiver
+from node.receiving.pdu import COMMAND, LAST
 from storage.database import Database
 from storage.files import FileStore
 from storage.instances import InstanceRecorder
 from tests.node.network.objects import EXPLICIT, MR, encoded, mr_image
 from tests.node.network.peers import DEADLINE_S, LOOPBACK, NODE, RECEIVED_AT, SCANNER, SCANNER_ALLOWED
 from tests.node.receiving.pools import RememberedServices
-from tests.node.receiving.raw_peer import associated, store_message
+from tests.node.receiving.raw_peer import Pdv, associated, command_set, pdu, short, store_message, uid
 
 
 @pytest.fixture
@@ -116,6 +123,25 @@ def test_a_question_about_nothing_is_refused_and_not_kept(port: int, services: R
 
     association.release()
     assert status.Status != SUCCESS
+    assert services.asked == []
+
+
+def test_a_question_of_more_items_than_are_allowed_is_refused_and_not_kept(
+    port: int, services: RememberedServices
+) -> None:
+    action = {0x0003: uid(PUSH_MODEL), 0x0100: short(0x0130), 0x0110: short(1), 0x0800: short(1)}
+    action |= {0x1001: uid(PUSH_MODEL_INSTANCE), 0x1008: short(1)}
+    items = (b"\xfe\xff\x00\xe0" + bytes(4)) * 100_000
+    sequence = b"\x08\x00\x99\x11SQ\0\0" + b"\xff" * 4 + items + b"\xfe\xff\xdd\xe0" + bytes(4)
+
+    with associated(port, {1: (PUSH_MODEL, EXPLICIT)}) as peer:
+        peer.send(pdu(Pdv(1, COMMAND | LAST, command_set(action))))
+        for at in range(0, len(sequence), 10_000):
+            kind = LAST if at + 10_000 >= len(sequence) else 0
+            peer.send(pdu(Pdv(1, kind, sequence[at : at + 10_000])))
+        statuses = peer.statuses(1)
+
+    assert statuses == [RESOURCE_LIMITATION]
     assert services.asked == []
 
 

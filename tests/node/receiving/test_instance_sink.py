@@ -1,5 +1,6 @@
 """Objects that come in pieces: kept whole, told by the same head, refused ones put aside where the site wants it."""
 
+import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from node.errors import CANNOT_UNDERSTAND, CannotUnderstand, DataSetMismatch, Ou
 from node.instance_sink import AnnouncedObject, InstanceSink
 from node.part10 import read_file_meta
 from storage.errors import StorageError
-from storage.files import FileStore
+from storage.files import FileStore, FileWriter
 from storage.new_instance import NewInstance, Outcome
 from storage.new_quarantined import NewQuarantined
 from tests.node.network.objects import EXPLICIT, MR, encoded, mr_image
@@ -139,6 +140,46 @@ def test_a_disk_that_fills_while_a_large_object_comes_is_noticed(
     with pytest.raises(OutOfResources, match="minimum_free_bytes"):
         stream.write([bytes(1 << 20)] * 40)
     stream.discard()
+
+
+@pytest.mark.parametrize("syntax", [str(DeflatedExplicitVRLittleEndian), EXPLICIT])
+def test_a_disk_that_cannot_be_read_back_is_not_the_senders_fault(
+    sink: Callable[..., InstanceSink], memory: Memory, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    image = mr_image(1)
+    image.add_new(0x00091001, "LO", "X")
+    image.add_new(0x00091010, "OB", bytes(70_000))
+    stream = sink().open(announced(transfer_syntax_uid=syntax))
+    stream.write([encoded(image, syntax)])
+    unreadable = os.open("/proc/self/mem", os.O_RDONLY)  # at the addresses of a data set: input/output error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileWriter, "descriptor", unreadable)
+        with pytest.raises(StorageError, match="read back"):
+            stream.finish()
+
+    stream.discard()
+    os.close(unreadable)
+    assert memory.refused == []
+
+
+@pytest.mark.parametrize("byte_count", [1 << 20, 17 << 20])
+def test_of_a_large_object_no_more_is_read_back_than_its_head_needs(
+    sink: Callable[..., InstanceSink], memory: Memory, monkeypatch: pytest.MonkeyPatch, byte_count: int
+) -> None:
+    asked: list[int] = []
+    pread = os.pread
+
+    def counting(file: int, count: int, at: int) -> bytes:
+        asked.append(count)
+        return pread(file, count, at)
+
+    monkeypatch.setattr(os, "pread", counting)
+
+    send(sink(), with_private(mr_image(1), byte_count) + bytes(8 << 20), announced(), piece=1 << 20)
+
+    assert memory.rows[0].position_mm == (1.0, -10.5, 20.0)
+    assert asked == [1 << 20, 1 << 24]
 
 
 def test_a_refused_object_is_put_aside_with_its_reason(

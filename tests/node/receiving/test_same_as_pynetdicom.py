@@ -1,4 +1,7 @@
-"""The same bytes sent to the node and to a server of pynetdicom's with the same sink: same statuses, same files."""
+"""The same bytes sent to the node and to a server of pynetdicom's with the same sink: same statuses, same files.
+
+But for one thing that is named in its test: the library takes an object over the context of another SOP Class.
+"""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.uid import JPEG2000Lossless, RLELossless
+from pydicom.uid import CTImageStorage, JPEG2000Lossless, RLELossless
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
 
@@ -37,6 +40,7 @@ from tests.node.receiving.raw_peer import (
     fragments,
     pdu,
     store_command,
+    store_message,
 )
 
 CONTEXTS: Contexts = {
@@ -104,10 +108,10 @@ class Sent:
 Answer = dict[int, bytes]
 
 
-def answers_to(port: int, sent: Sequence[Sent]) -> list[Answer]:
+def answers_to(port: int, sent: Sequence[Sent], contexts: Contexts = CONTEXTS) -> list[Answer]:
     """The command sets of all responses, and a last word that the association was released."""
     got = []
-    with associated(port, CONTEXTS) as peer:
+    with associated(port, contexts) as peer:
         for message in sent:
             peer.send(message.pdus)
             got += [peer.read_response() for _ in range(message.answers)]
@@ -220,3 +224,16 @@ def test_the_answer_echoes_what_the_request_said(both: BothWays) -> None:
 
     sent = command_elements(store_command("2.25.10004"))
     assert (answer[0x0002], answer[0x1000], answer[0x0120]) == (sent[0x0002], sent[0x1000], b"\xff\xff")
+
+
+def test_an_object_over_the_presentation_context_of_another_class_is_refused_where_pynetdicom_takes_it(
+    both: BothWays,
+) -> None:
+    contexts = {1: (str(CTImageStorage), EXPLICIT), 3: (MR, EXPLICIT)}
+    message = Sent(store_message("2.25.100081", encoded(mr_image(81))), 1)
+
+    (ours,), (theirs,) = (answers_to(port, [message], contexts) for port in (both.node.port, both.reference_port))
+
+    assert int.from_bytes(ours[0x0900], "little") == DATA_SET_MISMATCH
+    assert int.from_bytes(theirs[0x0900], "little") == SUCCESS
+    assert not list(both.node.files.root.rglob("*2.25.100081*"))

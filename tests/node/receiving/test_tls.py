@@ -208,6 +208,24 @@ def test_a_plain_peer_at_the_tls_port_is_refused_by_name(node: ReceivingNode) ->
     assert echo.returncode != 0
 
 
+def test_handshakes_that_fail_again_and_again_fill_no_log(
+    tmp_path: Path, node_database_url: str, own: Certificate, authority: Authority
+) -> None:
+    with receiving_node(tmp_path, node_database_url, tls=tls(own, authority)) as node, capture_logs() as logs:
+        for _ in range(3):
+            with socket.create_connection((LOOPBACK, tls_port(node)), timeout=DEADLINE_S) as peer:
+                peer.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                with suppress(ConnectionResetError):
+                    while peer.recv(1000):
+                        pass
+        failed = node.receiver.metrics
+        wait_until(
+            lambda: failed.value("failed_handshakes", reason="the peer does not speak TLS") == 3, what="three failures"
+        )
+
+    assert [line["event"] for line in logs].count("tls_handshake_failed") == 1
+
+
 def test_silent_tls_peers_keep_nobody_out_and_are_closed_in_time(
     tmp_path: Path, node_database_url: str, own: Certificate, scanner: Certificate, authority: Authority
 ) -> None:
@@ -450,3 +468,13 @@ def _handshake(
         ends[0].close()
         serving.join(DEADLINE_S)
     return ""
+
+
+@pytest.mark.parametrize("option", [ssl.OP_NO_RENEGOTIATION, ssl.OP_NO_COMPRESSION])
+def test_neither_side_renegotiates_or_compresses(own: Certificate, authority: Authority, option: ssl.Options) -> None:
+    # OpenSSL 3 refuses a client's renegotiation by itself: what older ones are told is seen in the options alone
+    server = server_context(tls(own, authority))
+    client = client_context(TlsClientSettings(trusted=authority.trusted))
+
+    assert server.options & option
+    assert client.options & option

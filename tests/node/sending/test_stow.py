@@ -1,12 +1,15 @@
 """STOW-RS: the file arrives as it is on disk, and each kind of answer has its consequence."""
 
 import errno
+import gzip
 import json
 import logging
 import os
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -24,7 +27,7 @@ from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult
 from node.sending.stow import StowCarrier
 from node.sending.stow_answer import retry_after_s
 from tests.node.network.objects import mr_file
-from tests.node.network.peers import LOOPBACK, data_set_of
+from tests.node.network.peers import DEADLINE_S, LOOPBACK, data_set_of
 from tests.postgresql import free_port
 
 SENT, WARNED = StoreOutcome.SENT, StoreOutcome.SENT_WITH_WARNING
@@ -137,7 +140,7 @@ def test_attributes_are_coerced_on_the_way(script: Script, send: Send, tmp_path:
     assert b"Ours" not in image.read_bytes()
 
 
-def failed(reason: int, uid: str = "2.25.10001") -> bytes:
+def failed(reason: int | str, uid: str | int = "2.25.10001") -> bytes:
     return response("00081198", uid, "00081197", reason)
 
 
@@ -145,23 +148,41 @@ def warned(reason: int, uid: str = "2.25.10001") -> bytes:
     return response("00081199", uid, "00081196", reason)
 
 
-def response(sequence: str, uid: str, tag: str, reason: int) -> bytes:
+def response(sequence: str, uid: str | int, tag: str, reason: int | str) -> bytes:
     item = {"00081155": {"vr": "UI", "Value": [uid]}, tag: {"vr": "US", "Value": [reason]}}
     return json.dumps({sequence: {"vr": "SQ", "Value": [item]}}).encode()
+
+
+def xml(sequence: str, uid: str, tag: str, reason: int) -> bytes:
+    values = {"00081155": uid, tag: reason}
+    item = "".join(
+        f'<DicomAttribute tag="{one}"><Value number="1">{value}</Value></DicomAttribute>'
+        for one, value in values.items()
+    )
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+        f'<DicomAttribute tag="{sequence}" vr="SQ"><Item number="1">{item}</Item></DicomAttribute></NativeDicomModel>'
+    ).encode()
 
 
 @pytest.mark.parametrize(
     ("code", "content", "outcome", "reason"),
     [
         (200, b"", SENT, ""),
-        (200, b"<xml/>", SENT, ""),
         (200, warned(0xB000), WARNED, "0xB000"),
         (200, failed(0xA700), LATER, "0xA700 out of resources"),
         (202, b"", WARNED, "with a warning"),
         (202, warned(0xB006), WARNED, "0xB006"),
         (202, failed(0xC000), REFUSED, "0xC000"),
         (202, failed(0x0110), LATER, "0x0110"),
-        (200, failed(0xC000, uid="2.25.999"), SENT, ""),
+        (200, failed(0xC000, uid="2.25.999"), REFUSED, "0xC000"),
+        (200, failed("x", uid=5), LATER, "0x0110"),
+        (200, response("0008119A", "", "00081197", 0xC000), REFUSED, "0xC000"),
+        (200, b'{"00081190": {"vr": "UR", "Value": ["http://web"]}}', SENT, ""),
+        (200, xml("00081199", "2.25.10001", "00081196", 0xB000), WARNED, "0xB000"),
+        (200, xml("00081198", "2.25.10001", "00081197", 0xA700), LATER, "0xA700"),
+        (200, xml("00081199", "2.25.10001", "00081196", 0), SENT, ""),
         (409, failed(0xA900), REFUSED, "0xA900"),
         (409, failed(0xA700), LATER, "0xA700"),
         (409, failed(0x0111), WARNED, "duplicate"),
@@ -172,8 +193,6 @@ def response(sequence: str, uid: str, tag: str, reason: int) -> bytes:
         (418, b"", REFUSED, "HTTP 418"),
         (500, b"", LATER, "internal error"),
         (507, b"", LATER, "server error"),
-        (200, b'{"00081198": 7, "00081199": [1]}', SENT, ""),
-        (200, b"[" * 100_000, SENT, ""),
     ],
 )
 def test_each_answer_about_an_object_has_its_outcome(
@@ -186,6 +205,116 @@ def test_each_answer_about_an_object_has_its_outcome(
     assert (result.outcome, result.no_answer) == (outcome, None)
     assert reason in result.reason
     assert "Musterfrau" not in result.reason
+
+
+LOGIN = b"<html><body>Please log in: Musterfrau</body></html>"
+GOOD = response("00081199", "2.25.10001", "00081196", 0)
+
+
+@pytest.mark.parametrize("code", [200, 202])
+@pytest.mark.parametrize(
+    "content",
+    [
+        LOGIN,
+        b"<xml/>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]>' + xml("00081199", "2.25.10001", "00081196", 0).partition(b"?>")[2],
+        GOOD[:-1],
+        b"{}",
+        b"[]",
+        b"17",
+        b'{"00081198": 7, "00081199": [1]}',
+        b'{"00081199": {"Value": [1]}}',
+        b"[" * 100_000,
+        response("00081199", "2.25.999", "00081196", 0),
+        GOOD + b" " * (2 << 20),
+    ],
+    ids=range(12),
+)
+def test_an_answer_that_no_store_gives_says_nothing_about_the_object(
+    script: Script, send: Send, tmp_path: Path, code: int, content: bytes
+) -> None:
+    script.code, script.content = code, content
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert (result.outcome, result.no_answer) == (LATER, NoAnswer.LOST)
+    assert "Store Instances Response" in result.reason
+    assert "Musterfrau" not in result.reason
+
+
+@pytest.mark.parametrize(
+    ("coding", "content", "outcome"),
+    [
+        ("gzip", gzip.compress(GOOD), SENT),
+        ("deflate", zlib.compress(GOOD), SENT),
+        ("gzip", gzip.compress(GOOD)[:-9], LATER),
+        ("gzip", gzip.compress(bytes(100 << 20)), LATER),
+        ("gzip", GOOD, LATER),
+        ("br", GOOD, LATER),
+    ],
+    ids=["gzip", "zlib", "cut off", "bomb", "not compressed", "brotli"],
+)
+def test_a_compressed_answer_is_read_within_bounds(
+    script: Script, send: Send, tmp_path: Path, coding: str, content: bytes, outcome: StoreOutcome
+) -> None:
+    script.content, script.headers = content, {"Content-Encoding": coding}
+
+    (result,) = send(mr_file(tmp_path))
+
+    assert result.outcome is outcome
+    assert (result.no_answer is NoAnswer.LOST) == (outcome is LATER)
+
+
+@pytest.fixture
+def endless() -> Iterator[Callable[..., str]]:
+    """Services that answer without an end: the URL of one that says something at first, and something ever again."""
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+    listeners: list[socket.socket] = []
+
+    def serve(listener: socket.socket, first: bytes, again: bytes) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(first)
+            while not ended.wait(0.05):
+                connection.sendall(again)
+
+    def start(first: bytes, again: bytes) -> str:
+        listeners.append(socket.create_server((LOOPBACK, 0)))
+        threads.append(threading.Thread(target=serve, args=(listeners[-1], first, again)))
+        threads[-1].start()
+        return f"http://{LOOPBACK}:{listeners[-1].getsockname()[1]}/"
+
+    yield start
+    ended.set()
+    for thread, listener in zip(threads, listeners, strict=True):
+        thread.join()
+        listener.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"a"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+    ],
+    ids=["slow headers", "informational", "slow body", "slow body without a length"],
+)
+def test_a_service_that_never_ends_its_answer_is_left(
+    endless: Callable[..., str], send: Send, tmp_path: Path, first: bytes, again: bytes
+) -> None:
+    results: list[StoreResult] = []
+    url = endless(first, again)
+    sending = threading.Thread(
+        target=lambda: results.extend(send(mr_file(tmp_path), url=url, timeout_s=1.0)), daemon=True
+    )
+
+    sending.start()
+    sending.join(DEADLINE_S)
+
+    assert [(one.outcome, one.no_answer) for one in results] == [(LATER, NoAnswer.LOST)]
 
 
 @pytest.mark.parametrize("code", [301, 307, 401, 403, 404, 429, 503])
