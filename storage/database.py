@@ -29,6 +29,7 @@ from storage.base import UtcDateTime
 from storage.clock import SteadyClock
 from storage.errors import StorageError, StorageFull
 from storage.files import make_folder
+from storage.held_connection import HeldConnection
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -52,6 +53,7 @@ class Database:
         self._steady = SteadyClock()
         self._steady_from_rows = False
         self._turn = threading.Lock()
+        self._held: list[HeldConnection] = []
 
     @property
     def is_sqlite(self) -> bool:
@@ -126,7 +128,15 @@ class Database:
                     self._steady.start_after(newest)
         self._steady_from_rows = True
 
+    def held_connection(self, **options: Any) -> HeldConnection:
+        """A connection for whoever commits all the time; `options` are SQLAlchemy's execution options."""
+        held = HeldConnection(self.engine.execution_options(**options))
+        self._held.append(held)
+        return held
+
     def dispose(self) -> None:
+        for held in self._held:
+            held.release()
         self.engine.dispose()
 
 
@@ -224,7 +234,7 @@ def _make_engine(url: URL) -> Engine:
     try:
         return create_engine(
             url,
-            pool_pre_ping=True,
+            pool_pre_ping=url.get_backend_name() != "sqlite",  # a file is always there
             # every thread of the node (receivers, workers, senders, timers) holds at most one connection at a time
             pool_size=8,
             max_overflow=56,
@@ -252,7 +262,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry,
 
 def _begin_sqlite(connection: Connection) -> None:
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+    if connection.info.get(_READ_ONLY) != read_only:  # it stays with a connection of the pool
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
+        connection.info[_READ_ONLY] = read_only
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 

@@ -55,6 +55,8 @@ _INSERT_IF_NEW: Final = {
     for kind, statement in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
+_COLUMNS: Final = tuple(column.name for column in fields(NewInstance))
+
 Done = Callable[[Outcome | Exception], None]
 
 
@@ -97,7 +99,7 @@ class InstanceRecorder:
         self._insert_if_new = _INSERT_IF_NEW["sqlite" if database.is_sqlite else "postgresql"]
         # PostgreSQL commits a lone statement by itself, without a word more between it and us
         options: dict[str, Any] = {} if database.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._one_statement = database.engine.execution_options(**options)
+        self._connection = database.held_connection(**options)
         self._queue: list[_Waiting] = []
         self._queue_lock = threading.Lock()
         self._arrived = threading.Condition(self._queue_lock)  # of rows for the committing thread
@@ -155,6 +157,7 @@ class InstanceRecorder:
                 self._commit_next_batch()
         if self._thread is not None:
             self._thread.join()
+        self._connection.release()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -214,7 +217,7 @@ class InstanceRecorder:
 
     def _insert_new(self, rows: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
         """Commit the rows whose UIDs are not known, and return their UIDs and contents."""
-        with self._database.write_turn(), self._one_statement.begin() as connection:
+        with self._database.write_turn(), self._connection.begin() as connection:
             inserted = connection.execute(self._insert_if_new, [row | _PLACEMENTS[Outcome.NEW] for row in rows])
             return {(uid, content_sha256) for uid, content_sha256 in inserted}
 
@@ -260,7 +263,7 @@ def _known_contents(connection: Connection, uids: Iterable[str]) -> defaultdict[
 
 
 def _row(new: NewInstance) -> dict[str, Any]:
-    return {column.name: _storable(getattr(new, column.name)) for column in fields(NewInstance)}
+    return {column: _storable(getattr(new, column)) for column in _COLUMNS}
 
 
 def _storable(value: Any) -> Any:
@@ -270,6 +273,8 @@ def _storable(value: Any) -> Any:
     bytes as they came.
     """
     if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
         return value.encode(errors="replace").decode().replace("\x00", "\ufffd")
     if isinstance(value, Sequence):
         numbers = [float(number) for number in value]

@@ -26,6 +26,7 @@ _LONGEST_FRAME_BYTES: Final = 64 << 20  # a commitment request of half a million
 _READ_BYTES: Final = 1 << 18
 _SEND_BUFFER_BYTES: Final = 1 << 20  # usual answers to every association of a process fit in many times
 _TIME: Final = "$time"
+_TIME_MARK: Final = b"$time"  # most frames hold none
 # What crosses by its own name; anything else is a StorageError in the process: keep nothing, the sender tries again.
 _ERRORS: Final[Mapping[str, type[Exception]]] = {
     one.__name__: one
@@ -105,7 +106,8 @@ class Frames:
             end = start + _LENGTH.size + length
             if len(self._unread) < end:
                 break
-            frames.append(json.loads(self._unread[start + _LENGTH.size : end], object_hook=_with_time))
+            content = self._unread[start + _LENGTH.size : end]
+            frames.append(json.loads(content, object_hook=_with_time if _TIME_MARK in content else None))
             start = end
         del self._unread[:start]
         return frames

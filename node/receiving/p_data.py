@@ -98,7 +98,8 @@ class PDataPath:
             self._pdv_left -= len(fragment)
             self._pdu_left -= len(fragment)
             if self._at is _At.STORE:
-                self._streamed.append(fragment)
+                if fragment:
+                    self._streamed.append(fragment)
             else:
                 self._keep(fragment)
             if self._pdv_left:

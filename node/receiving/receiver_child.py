@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -171,10 +171,8 @@ class ReceiverChild(ChildProcess):
                 self._answer_one(frame["call"], frame["body"], frame.get("id"), link)
 
     def _record(self, rows: list[Frame], link: "_Link") -> None:
-        now = self._desk.recorder.now()  # one clock for all: that of a process may be set back
-        waiting = [
-            (replace(new_instance(row["body"]), received_at=now), _reply(link.frames, row["id"])) for row in rows
-        ]
+        now = self._desk.recorder.now()
+        waiting = [(new_instance(row["body"], now), _reply(link.frames, row["id"])) for row in rows]
         try:
             self._desk.recorder.submit(waiting)
         except StorageError as error:  # it is closed: the node is stopping

@@ -1,6 +1,8 @@
 """A receiver process' way to what only the supervisor has: the database, the table of places, the other services."""
 
+from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -34,6 +36,10 @@ SERVICES: Final[dict[str, type[Any]]] = {
 }
 
 
+# What crosses of a received instance, in this order
+_RECORDED: Final = tuple(one.name for one in fields(NewInstance) if one.name != "received_at")
+
+
 class RemoteRecorder:
     """`storage.instances.InstanceRecorder`, in the supervisor."""
 
@@ -42,7 +48,7 @@ class RemoteRecorder:
 
     def record(self, new: NewInstance) -> Outcome:
         """As there: the row is committed on disk when this returns. Raises StorageFull or StorageError."""
-        return Outcome(self._channel.call(Call.RECORD, body_of(new)))
+        return Outcome(self._channel.call(Call.RECORD, [getattr(new, name) for name in _RECORDED]))
 
 
 class RemotePlaces:
@@ -84,9 +90,9 @@ def body_of(value: Any) -> dict[str, object]:
     return {one.name: getattr(value, one.name) for one in fields(value)}
 
 
-def new_instance(body: dict[str, Any]) -> NewInstance:
-    """What `body_of` made of it, back again."""
-    return NewInstance(**with_tuples(body))
+def new_instance(values: Sequence[Any], received_at: datetime) -> NewInstance:
+    """What `RemoteRecorder` was given, by the supervisor's clock: that of a process may be set back."""
+    return NewInstance(received_at=received_at, **dict(zip(_RECORDED, with_tuples(values), strict=True)))
 
 
 def service_argument(name: str, body: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Final
 
 from node.errors import NodeError
 
-# Python's ssl has no name for it; without it a sender that leaves Nagle's algorithm on waits 40 ms for our ACK.
+# Not on every system. Without it a sender that leaves Nagle's algorithm on waits 40 ms for our acknowledgement.
 _QUICK_ACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _MILLISECONDS: Final = 1000
 
@@ -87,6 +87,15 @@ class Transport:
             return True
         return self._wait(select.POLLIN, seconds)
 
+    def acknowledge(self) -> None:
+        """Let TCP acknowledge now what was read: the peer may hold back the rest until then (Nagle's algorithm)."""
+        if _QUICK_ACK is None:
+            return
+        try:
+            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+        except OSError:  # the connection has just ended: the next read says so
+            return
+
     def read_into(self, room: memoryview) -> int | None:
         """How many bytes were read; 0 at the end of the stream, None when there are none now.
 
@@ -98,8 +107,6 @@ class Transport:
             return None
         except OSError as error:  # reset, or a TLS record that is none
             raise ConnectionGone(f"{type(error).__name__} while reading") from error
-        if count and _QUICK_ACK is not None:
-            self._acknowledge_at_once()
         return count
 
     def send(self, data: bytes) -> None:
@@ -137,9 +144,3 @@ class Transport:
         if any(descriptor == self.wake.fileno() for descriptor, _ in ready):
             self.wake.clear()
         return bool(ready)
-
-    def _acknowledge_at_once(self) -> None:
-        try:
-            self.socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)  # type: ignore[arg-type]
-        except OSError:  # the connection has just ended: the next read says so
-            return

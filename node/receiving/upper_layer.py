@@ -156,7 +156,9 @@ class UpperLayer(DULServiceProvider):
         """Read what has come, or wait for it, for another thread, or until the peer's time is over."""
         if self._may_have_more and self._read():
             return
-        if not (self._buffer or self._path.is_within_pdu or self._path.is_within_message):
+        if self._buffer or self._path.is_within_pdu or self._path.is_within_message:
+            self._transport.acknowledge()
+        else:
             self._pace.rest()
         patience_s = self._patience_s()
         began = time.monotonic()

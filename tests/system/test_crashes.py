@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from node.embedded_archive import EmbeddedArchive
 from node.store_scu import StoreOutcome, store
+from storage import cases
 from storage.database import Database
-from storage.schema import InstanceRow
+from storage.schema import CaseState, InstanceRow
 from tests.system.node_process import NodeProcess
 from tests.system.orthanc import wait_until
 
@@ -57,6 +58,20 @@ def report_count(archive: EmbeddedArchive) -> int:
     return archive.received().count(pydicom.uid.Comprehensive3DSRStorage)
 
 
+def wait_until_a_case_runs(database_url: str) -> None:
+    """Looks into the database: a case runs for a second or two, and a command takes as long to start."""
+    database = Database(database_url)
+
+    def runs() -> bool:
+        with database.reading() as session:
+            return bool(cases.in_state(session, CaseState.RUNNING))
+
+    try:
+        wait_until(runs, timeout_s=120, what="a case is running")
+    finally:
+        database.dispose()
+
+
 @pytest.mark.parametrize("kill_after", [1, 7, 23])
 def test_power_cut_while_receiving_loses_nothing_acknowledged(
     running_node: tuple[NodeProcess, str], archive: EmbeddedArchive, phantom_study: list[Path], kill_after: int
@@ -98,9 +113,9 @@ def assert_kept_whole(spinenode: NodeProcess, database_url: str, acknowledged: l
 def test_power_cut_while_running_is_answered_once_after_restart(
     running_node: tuple[NodeProcess, str], archive: EmbeddedArchive, phantom_study: list[Path]
 ) -> None:
-    spinenode, _ = running_node
+    spinenode, database_url = running_node
     send(phantom_study, spinenode)
-    spinenode.wait_for_case("running")
+    wait_until_a_case_runs(database_url)
 
     spinenode.kill_everything()
     spinenode.start()
@@ -113,9 +128,9 @@ def test_power_cut_while_running_is_answered_once_after_restart(
 def test_a_worker_that_dies_is_replaced_and_its_case_is_answered(
     running_node: tuple[NodeProcess, str], archive: EmbeddedArchive, phantom_study: list[Path]
 ) -> None:
-    spinenode, _ = running_node
+    spinenode, database_url = running_node
     send(phantom_study, spinenode)
-    spinenode.wait_for_case("running")
+    wait_until_a_case_runs(database_url)
 
     os.kill(spinenode.worker_pid(), signal.SIGKILL)
     case = spinenode.wait_for_case("done")

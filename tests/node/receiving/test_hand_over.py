@@ -155,7 +155,7 @@ def test_a_row_crosses_whole_and_its_outcome_comes_back() -> None:
         outcome = RemoteRecorder(client).record(NEW)
 
         assert outcome is Outcome.OTHER_CONTENT
-        assert new_instance(supervisor.bodies[0]) == NEW
+        assert new_instance(supervisor.bodies[0], NEW.received_at) == NEW
 
 
 @pytest.mark.parametrize(
