@@ -44,7 +44,7 @@ _PLACEMENTS: Final = {
 }
 
 
-# Statements of the table, made once: through the ORM a batch of one row takes 0.94 ms of processor time, so 0.66.
+# Statements of the table, made once: through the ORM a batch of one row takes 0.28 ms more of processor time (measured).
 _TABLE: Final = cast(Table, InstanceRow.__table__)
 _KNOWN_CONTENTS: Final = select(_TABLE.c.sop_instance_uid, _TABLE.c.content_sha256).where(
     _TABLE.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
