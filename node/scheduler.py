@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -33,6 +34,8 @@ _GROUPING_EVERY_S: Final = 1.0
 _FINISHING_EVERY_S: Final = 2.0
 _HEALTH_EVERY_S: Final = 60.0
 _SPACE_EVERY_S: Final = 60.0
+# How soon the scheduler looks whether the wall clock, by which the library goes, was set back.
+_LONGEST_WAIT_S: Final = 2.0
 # Local time, when few images come; neither hour is skipped or doubled by the change to summer time.
 _RETENTION_HOUR: Final = 1
 _VERIFY_HOUR: Final = 4
@@ -102,7 +105,7 @@ def make_scheduler(jobs: list[Job]) -> BackgroundScheduler:
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # the library is not typed
-    """Asks long jobs to end before it waits for them."""
+    """Asks long jobs to end before it waits for them, and keeps its pace when the wall clock is set back."""
 
     def __init__(self, stops: list[Callable[[], object]], **options: object) -> None:
         super().__init__(**options)
@@ -112,6 +115,19 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # the library is n
         for stop in self._stops:
             stop()
         super().shutdown(wait)
+
+    def _process_jobs(self) -> float | None:
+        self._follow_the_clock()
+        wait_s: float | None = super()._process_jobs()
+        return None if wait_s is None else min(wait_s, _LONGEST_WAIT_S)  # the clock may be set back just before it
+
+    def _follow_the_clock(self) -> None:
+        """No job is due later than one interval from now, but when the clock was set back: then it is due now."""
+        now = datetime.now(self.timezone)
+        for job in self.get_jobs():
+            trigger = job.trigger
+            if isinstance(trigger, IntervalTrigger) and job.next_run_time - now > trigger.interval:
+                job.modify(next_run_time=now)
 
 
 class _Stopped(Exception):

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 
 import pytest
 from sqlalchemy import update
@@ -170,6 +171,28 @@ def test_a_nightly_job_waits_for_its_hour_whatever_the_day() -> None:
 
     assert (first.hour, first.minute) == (4, 0)
     assert (second - first).days <= 1
+
+
+@pytest.mark.parametrize("seconds", [90, 3600, 40 * 86400])
+def test_jobs_go_on_at_their_pace_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    offset = timedelta(0)
+
+    class Wall(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Wall":
+            return super().now(tz) + offset
+
+    for module in ("apscheduler.schedulers.base", "node.scheduler"):
+        monkeypatch.setattr(f"{module}.datetime", Wall)
+    runs = threading.Semaphore(0)
+
+    def ran_again() -> bool:
+        nonlocal offset
+        before = all(runs.acquire(timeout=PATIENCE_S) for _ in range(3))
+        offset = timedelta(seconds=-seconds)
+        return before and all(runs.acquire(timeout=PATIENCE_S) for _ in range(20))
+
+    run_until([Job("often", 0.02, runs.release)], ran_again)
 
 
 def test_a_long_job_is_asked_to_end_before_the_scheduler_waits_for_it() -> None:
