@@ -66,12 +66,15 @@ def _kill_role(role: str, scene: Scene) -> bool:
 
 def _kill_at_point(point: str, scene: Scene) -> bool:
     count = scene.rng.randint(1, _LATEST_PASSAGE) if point in _PASSED_OFTEN else 1
-    scene.node.arm(point, count=count, scope=scene.rng.choice(("process", "node")))
+    scope = scene.rng.choice(("process", "node"))
+    scene.node.arm(point, count=count, scope=scope)
     try:
         wait_until(lambda: scene.node.was_struck, timeout_s=_POINT_TIMEOUT_S, what=f"the point {point} is reached")
     except TimeoutError:
         scene.node.disarm()
         return False
+    if scope == "node":  # of the processes that it killed, the supervisor may be the last to go
+        scene.node.kill_everything()
     return True
 
 
