@@ -112,11 +112,7 @@ class InstanceStream:
 
     def write(self, buffers: Buffers) -> None:
         """Append to the data set. Raises OutOfResources or StorageError when it cannot be kept."""
-        for buffer in buffers:
-            self._hash.update(buffer)
-            self._byte_count += len(buffer)
-            if len(self._head) < _HEAD_BYTES:
-                self._head += buffer[: _HEAD_BYTES - len(self._head)]
+        self._byte_count += sum(map(len, buffers))
         if self._byte_count > self._sink.settings.maximum_instance_bytes:
             raise OutOfResources(
                 f"the data set is longer than {self._sink.settings.maximum_instance_bytes} bytes "
@@ -127,6 +123,10 @@ class InstanceStream:
             self._sink.check_space()
         self._writer.write((*self._unwritten_prefix, *buffers))
         self._unwritten_prefix = ()
+        for buffer in buffers:  # while the disk works
+            self._hash.update(buffer)
+            if len(self._head) < _HEAD_BYTES:
+                self._head += buffer[: _HEAD_BYTES - len(self._head)]
 
     def finish(self) -> Outcome:
         """Keep the object; when this returns its bytes are synced and its row is committed.

@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError, Statement
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from storage.aborted_journal import raise_if_aborted
 from storage.base import UtcDateTime
 from storage.clock import SteadyClock
 from storage.errors import StorageError, StorageFull
@@ -39,6 +40,7 @@ _BUSY_TIMEOUT_MS: Final = 15_000
 _IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 60_000
 _POSTGRESQL_DISK_FULL: Final = "53100"  # class 53, insufficient resources
 _MIGRATION_LOCK: Final = 0x5350_494E_45  # any number that no other program on the same database uses
+_BEGIN_WRITING: Final = "BEGIN IMMEDIATE"
 _READ_ONLY: Final = "spinenode_read_only"
 _URL_FORMS: Final = "use sqlite:///<path> or postgresql+psycopg://..."
 
@@ -54,6 +56,8 @@ class Database:
         self._steady_from_rows = False
         self._turn = threading.Lock()
         self._held: list[HeldConnection] = []
+        file = self.engine.url.database
+        self._folder = Path(file).absolute().parent if self.is_sqlite and file else None
 
     @property
     def is_sqlite(self) -> bool:
@@ -74,6 +78,8 @@ class Database:
 
         SQLite itself lets them poll, with pauses that grow to a tenth of a second; here the next one is woken at
         once. Between processes it stays with SQLite's way, as after a turn that does not end.
+
+        Raises StorageError when what was committed in the turn may not be on the disk.
         """
         has_turn = self.is_sqlite and self._turn.acquire(timeout=_BUSY_TIMEOUT_MS / 1000)
         try:
@@ -81,6 +87,11 @@ class Database:
         finally:
             if has_turn:
                 self._turn.release()
+        if self._folder is not None:
+            try:
+                raise_if_aborted(self._folder)
+            except OSError as error:
+                raise StorageError(f"database: its disk does not keep what is written: {error.strerror}") from error
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -128,9 +139,10 @@ class Database:
                     self._steady.start_after(newest)
         self._steady_from_rows = True
 
-    def held_connection(self, **options: Any) -> HeldConnection:
-        """A connection for whoever commits all the time; `options` are SQLAlchemy's execution options."""
-        held = HeldConnection(self.engine.execution_options(**options))
+    def held_connection(self) -> HeldConnection:
+        """A connection for whoever commits all the time; on PostgreSQL each of its statements commits itself."""
+        begin, prepare = (_BEGIN_WRITING, _let_write) if self.is_sqlite else ("", _commit_each_statement)
+        held = HeldConnection(self.engine, begin=begin, prepare=prepare)
         self._held.append(held)
         return held
 
@@ -265,7 +277,11 @@ def _begin_sqlite(connection: Connection) -> None:
     if connection.info.get(_READ_ONLY) != read_only:  # it stays with a connection of the pool
         connection.exec_driver_sql(f"PRAGMA query_only={'ON' if read_only else 'OFF'}")
         connection.info[_READ_ONLY] = read_only
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if read_only else _BEGIN_WRITING)
+
+
+def _let_write(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only=OFF").close()
 
 
 def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
@@ -277,6 +293,10 @@ def _prepare_postgresql(connection: Any, _entry: ConnectionPoolEntry) -> None:
         "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )
     connection.autocommit = False
+
+
+def _commit_each_statement(connection: Any) -> None:
+    connection.autocommit = True
 
 
 def _begin_postgresql(connection: Connection) -> None:

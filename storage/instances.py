@@ -17,13 +17,13 @@ from typing import Any, Final, cast
 
 import structlog
 from sqlalchemy import Connection, Table, bindparam, insert, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.database import Database, translated
 from storage.errors import StorageError
 from storage.new_instance import NOT_EXAMINED, NewInstance, Outcome
+from storage.new_rows import NewRows
 from storage.schema import InstanceRow, Placement
 
 __all__ = ["Done", "InstanceRecorder", "NewInstance", "Outcome"]
@@ -44,17 +44,12 @@ _PLACEMENTS: Final = {
 }
 
 
-# Statements of the table, made once: through the ORM a batch of one row takes 0.28 ms more of processor time (measured).
+# Statements of the table, made once: through the ORM a batch of one row takes 0.28 ms more of processor time.
 _TABLE: Final = cast(Table, InstanceRow.__table__)
 _KNOWN_CONTENTS: Final = select(_TABLE.c.sop_instance_uid, _TABLE.c.content_sha256).where(
     _TABLE.c.sop_instance_uid.in_(bindparam("uids", expanding=True))
 )
 _INSERT: Final = insert(_TABLE)
-_INSERT_IF_NEW: Final = {
-    kind: statement(_TABLE).on_conflict_do_nothing().returning(_TABLE.c.sop_instance_uid, _TABLE.c.content_sha256)
-    for kind, statement in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
-
 _COLUMNS: Final = tuple(column.name for column in fields(NewInstance))
 
 Done = Callable[[Outcome | Exception], None]
@@ -96,10 +91,8 @@ class InstanceRecorder:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert_if_new = _INSERT_IF_NEW["sqlite" if database.is_sqlite else "postgresql"]
-        # PostgreSQL commits a lone statement by itself, without a word more between it and us
-        options: dict[str, Any] = {} if database.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._connection = database.held_connection(**options)
+        self._new_rows = NewRows(database.engine.dialect, (*_COLUMNS, *_PLACEMENTS[Outcome.NEW]))
+        self._connection = database.held_connection()
         self._queue: list[_Waiting] = []
         self._queue_lock = threading.Lock()
         self._arrived = threading.Condition(self._queue_lock)  # of rows for the committing thread
@@ -191,10 +184,12 @@ class InstanceRecorder:
         try:
             outcomes = self._outcomes([waiting.row for waiting in batch])
         except (OperationalError, InterfaceError, PoolTimeout) as error:  # no row would fare better alone
+            _fail(batch, translated(error))
+        except StorageError as error:
             _fail(batch, error)
         except SQLAlchemyError as error:
             if len(batch) == 1:
-                _fail(batch, error)
+                _fail(batch, translated(error))
                 return
             log.warning("instance_batch_refused", rows=len(batch), error=str(translated(error)))
             for waiting in batch:
@@ -217,9 +212,8 @@ class InstanceRecorder:
 
     def _insert_new(self, rows: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
         """Commit the rows whose UIDs are not known, and return their UIDs and contents."""
-        with self._database.write_turn(), self._connection.begin() as connection:
-            inserted = connection.execute(self._insert_if_new, [row | _PLACEMENTS[Outcome.NEW] for row in rows])
-            return {(uid, content_sha256) for uid, content_sha256 in inserted}
+        with self._database.write_turn(), self._connection.transaction() as run:
+            return self._new_rows.insert(run, [row | _PLACEMENTS[Outcome.NEW] for row in rows])
 
     def _insert_known(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         """Commit rows under UIDs that are known: only other contents are added."""
@@ -238,9 +232,9 @@ class InstanceRecorder:
         return outcomes
 
 
-def _fail(batch: Sequence[_Waiting], error: SQLAlchemyError) -> None:
+def _fail(batch: Sequence[_Waiting], error: StorageError) -> None:
     for waiting in batch:
-        waiting.settle(translated(error))
+        waiting.settle(error)
 
 
 def _lock_uids(connection: Connection, uids: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import OperationalError
 
 from storage.held_connection import HeldConnection
@@ -22,7 +22,7 @@ class Clock:
 def engine(tmp_path: Path) -> Iterator[Engine]:
     engine = create_engine(f"sqlite:///{tmp_path / 'held.db'}")
     with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE kept (number INTEGER)"))
+        connection.exec_driver_sql("CREATE TABLE kept (number INTEGER)")
     yield engine
     engine.dispose()
 
@@ -33,57 +33,78 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def held(engine: Engine, clock: Clock) -> Iterator[HeldConnection]:
-    held = HeldConnection(engine, monotonic=clock)
+def prepared() -> list[object]:
+    return []
+
+
+@pytest.fixture
+def held(engine: Engine, clock: Clock, prepared: list[object]) -> Iterator[HeldConnection]:
+    held = HeldConnection(engine, begin="BEGIN IMMEDIATE", prepare=prepared.append, monotonic=clock)
     yield held
     held.release()
 
 
-def driver_connection(connection: Connection) -> object:
-    return connection.connection.driver_connection
-
-
-def insert(held: HeldConnection, number: int) -> object:
-    with held.begin() as connection:
-        connection.execute(text("INSERT INTO kept VALUES (:number)"), {"number": number})
-        return driver_connection(connection)
+def insert(held: HeldConnection, *numbers: int) -> None:
+    with held.transaction() as run:
+        for number in numbers:
+            assert run("INSERT INTO kept VALUES (?) RETURNING number", (number,)) == [(number,)]
 
 
 def kept(engine: Engine) -> list[int]:
     with engine.connect() as connection:
-        return list(connection.scalars(text("SELECT number FROM kept ORDER BY number")))
+        return list(connection.exec_driver_sql("SELECT number FROM kept ORDER BY number").scalars())
 
 
-def test_each_block_is_a_transaction_of_the_same_connection(engine: Engine, held: HeldConnection) -> None:
-    first, second = insert(held, 1), insert(held, 2)
+def test_each_block_is_a_transaction_of_the_same_connection(
+    engine: Engine, held: HeldConnection, prepared: list[object]
+) -> None:
+    insert(held, 1, 2)
+    insert(held, 3)
 
-    assert first is second
-    assert kept(engine) == [1, 2]
+    assert kept(engine) == [1, 2, 3]
+    assert len(prepared) == 1
 
 
-def test_one_that_has_rested_is_replaced(engine: Engine, held: HeldConnection, clock: Clock) -> None:
-    first = insert(held, 1)
+def test_one_that_has_rested_is_replaced(
+    engine: Engine, held: HeldConnection, prepared: list[object], clock: Clock
+) -> None:
+    insert(held, 1)
     clock.now = 60.0
+    insert(held, 2)
 
-    assert insert(held, 2) is not first
     assert kept(engine) == [1, 2]
+    assert len(prepared) == 2
 
 
-def test_after_a_fault_nothing_of_the_block_is_kept_and_the_next_works(engine: Engine, held: HeldConnection) -> None:
+def test_after_a_fault_nothing_of_the_block_is_kept_and_the_next_works(
+    engine: Engine, held: HeldConnection, prepared: list[object]
+) -> None:
     def break_off() -> None:
-        with held.begin() as connection:
-            connection.execute(text("INSERT INTO kept VALUES (1)"))
-            connection.execute(text("INSERT INTO nowhere VALUES (1)"))
+        with held.transaction() as run:
+            run("INSERT INTO kept VALUES (1)", ())
+            run("INSERT INTO nowhere VALUES (1)", ())
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError, match="nowhere"):
         break_off()
-
     insert(held, 2)
 
     assert kept(engine) == [2]
+    assert len(prepared) == 2
 
 
-def test_a_released_one_goes_back_to_the_pool(engine: Engine, held: HeldConnection) -> None:
+def test_a_fault_of_the_block_itself_is_raised_as_it_is(engine: Engine, held: HeldConnection) -> None:
+    def break_off() -> None:
+        with held.transaction() as run:
+            run("INSERT INTO kept VALUES (1)", ())
+            raise KeyError("ours")
+
+    with pytest.raises(KeyError, match="ours"):
+        break_off()
+
+    assert kept(engine) == []
+
+
+def test_a_released_one_takes_no_place_in_the_pool(engine: Engine, held: HeldConnection) -> None:
     insert(held, 1)
     held.release()
     held.release()

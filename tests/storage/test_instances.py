@@ -1,13 +1,17 @@
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, event, func, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import func, select, update
 
 from storage.database import Database
 from storage.errors import StorageError
@@ -24,18 +28,21 @@ def rows(database: Database) -> list[InstanceRow]:
 
 
 class Commits:
-    """Counts the commits of an engine; while `gate` is closed, the first one waits inside its transaction."""
+    """Counts the commits to a database; while `gate` is closed, the first one waits within its transaction."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self.count = 0
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
-        event.listen(engine, "commit", self._commit)
+        dialect = database.engine.dialect
+        self._commit = dialect.do_commit
+        dialect.do_commit = self._watched  # type: ignore[method-assign]
 
-    def _commit(self, _connection: Any) -> None:
+    def _watched(self, connection: Any) -> None:
         self.waiting.set()
         assert self.gate.wait(30)
+        self._commit(connection)
         self.count += 1
 
 
@@ -92,7 +99,7 @@ def test_other_bytes_under_a_known_uid_are_kept_as_a_second_row(database: Databa
 
 
 def test_many_threads_share_one_commit(database: Database, recorder: InstanceRecorder) -> None:
-    commits = Commits(database.engine)
+    commits = Commits(database)
 
     outcomes = record_together(recorder, [new_instance(number) for number in range(THREADS)], commits)
 
@@ -104,7 +111,7 @@ def test_many_threads_share_one_commit(database: Database, recorder: InstanceRec
 def test_duplicates_within_one_batch_are_told_apart(database: Database, recorder: InstanceRecorder) -> None:
     same, other = new_instance(1), new_instance(1, content_sha256="cd" * 32)
 
-    outcomes = record_together(recorder, [new_instance(0), same, same, other, other], Commits(database.engine))
+    outcomes = record_together(recorder, [new_instance(0), same, same, other, other], Commits(database))
 
     assert Counter(outcomes) == {Outcome.NEW: 2, Outcome.DUPLICATE: 2, Outcome.OTHER_CONTENT: 1}
     assert len(rows(database)) == 3
@@ -114,7 +121,7 @@ def test_a_refused_row_does_not_take_its_neighbours_with_it(database: Database, 
     bad = new_instance(3, received_at=datetime(2026, 11, 2))  # noqa: DTZ001 - no time zone: the fault
     batch = [new_instance(0), new_instance(1), new_instance(2), bad, new_instance(4)]
 
-    outcomes = record_together(recorder, batch, Commits(database.engine))
+    outcomes = record_together(recorder, batch, Commits(database))
 
     assert outcomes[:3] + outcomes[4:] == [Outcome.NEW] * 4
     assert isinstance(outcomes[3], StorageError)
@@ -128,7 +135,7 @@ def test_a_row_that_a_constraint_refuses_fails_alone_and_is_told(
     bad = replace(new_instance(2), sop_class_uid=None)  # type: ignore[arg-type]
     batch = [new_instance(0), new_instance(1), bad, new_instance(3)]
 
-    outcomes = record_together(recorder, batch, Commits(database.engine))
+    outcomes = record_together(recorder, batch, Commits(database))
 
     assert [isinstance(outcome, StorageError) for outcome in outcomes] == [False, False, True, False]
     assert "sop_class_uid" in str(outcomes[2])
@@ -146,16 +153,20 @@ def test_an_error_never_tells_a_patients_name(recorder: InstanceRecorder) -> Non
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_nothing_is_told_recorded_when_the_commit_fails(database: Database, recorder: InstanceRecorder) -> None:
+def test_nothing_is_told_recorded_when_the_commit_fails(
+    database: Database, recorder: InstanceRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = sqlite3.OperationalError if database.is_sqlite else psycopg.OperationalError
+
     def refuse(*_: Any) -> None:
-        raise OperationalError("COMMIT", None, OSError("disk I/O error"))
+        raise fault("disk I/O error")
 
     # PostgreSQL commits the statement by itself: there is no later moment at which it could fail
-    moment = "commit" if database.is_sqlite else "before_cursor_execute"
-    event.listen(database.engine, moment, refuse)
-    with pytest.raises(StorageError):
-        recorder.record(new_instance())
-    event.remove(database.engine, moment, refuse)
+    moment = "do_commit" if database.is_sqlite else "do_execute"
+    with monkeypatch.context() as patched:
+        patched.setattr(database.engine.dialect, moment, refuse)
+        with pytest.raises(StorageError, match="disk I/O error"):
+            recorder.record(new_instance())
 
     assert rows(database) == []
     assert recorder.record(new_instance()) is Outcome.NEW
@@ -175,7 +186,7 @@ def test_a_header_that_no_database_can_hold_does_not_make_its_object_unreceivabl
 
 def test_a_closed_recorder_refuses_and_has_committed_what_waited(database: Database) -> None:
     recorder = InstanceRecorder(database)
-    commits = Commits(database.engine)
+    commits = Commits(database)
     commits.gate.clear()
     with ThreadPoolExecutor(3) as pool:
         first = pool.submit(recorder.record, new_instance(1))
@@ -229,3 +240,27 @@ def test_a_busy_database_is_waited_for(database: Database, recorder: InstanceRec
 
         assert waiting.result(30) is Outcome.NEW
         assert not done_before or database.engine.dialect.name == "postgresql"
+
+
+def test_a_disk_that_ends_within_the_commit_is_told_and_leaves_no_row(tmp_path: Path) -> None:
+    """SQLite writes a transaction when it commits; the limit of the file size stands for the end of the disk."""
+    code = (
+        "import sys, resource, signal; from storage.database import Database, upgrade;"
+        "from storage.instances import InstanceRecorder; from tests.storage.conftest import new_instance;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); upgrade(sys.argv[1]); database = Database(sys.argv[1]);"
+        "recorder = InstanceRecorder(database); recorder.record(new_instance(1));"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY));"
+        "recorder.record(new_instance(2))"
+    )
+    url = f"sqlite:///{tmp_path / 'full.db'}"
+
+    done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.stderr.splitlines()[-1].startswith(
+        "storage.errors.StorageError: database: OperationalError SQLITE_IOERR"
+    )
+    database = Database(url)
+    try:
+        assert [row.sop_instance_uid for row in rows(database)] == [new_instance(1).sop_instance_uid]
+    finally:
+        database.dispose()

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from storage.database import Database
 from storage.errors import StorageError
 from storage.instances import InstanceRecorder, NewInstance, Outcome
 from storage.schema import InstanceRow
+from tests.storage.test_instances import Commits
 
 DEADLINE_S = 20.0
 Told = SimpleQueue[tuple[int, Outcome | Exception]]
@@ -61,14 +62,13 @@ def test_each_row_is_told_its_own_outcome_once(recorder: InstanceRecorder) -> No
 
 
 def test_rows_submitted_together_share_one_commit(database: Database, recorder: InstanceRecorder) -> None:
-    commits: list[object] = []
-    event.listen(database.engine, "commit", commits.append)
+    commits = Commits(database)
     told: Told = SimpleQueue()
 
     recorder.submit([(instance(number), lambda outcome: told.put((0, outcome))) for number in range(20)])
 
     assert [told.get(timeout=DEADLINE_S)[1] for _ in range(20)] == [Outcome.NEW] * 20
-    assert len(commits) == 1
+    assert commits.count == 1
 
 
 def test_a_refused_row_is_told_its_error_and_its_neighbours_are_kept(
