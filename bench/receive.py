@@ -104,7 +104,7 @@ def new_folder(folders: Path) -> Iterator[Path]:
         for root, _, names in os.walk(folder):
             for name in names:
                 path = Path(root, name)
-                if path.is_file():
+                if path.is_file() and not path.is_symlink():
                     os.truncate(path, 0)
 
 

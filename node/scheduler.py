@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -36,6 +36,7 @@ _HEALTH_EVERY_S: Final = 60.0
 _SPACE_EVERY_S: Final = 60.0
 # How soon the scheduler looks whether the wall clock, by which the library goes, was set back.
 _LONGEST_WAIT_S: Final = 2.0
+_ROUNDING: Final = timedelta(seconds=1)
 # Local time, when few images come; neither hour is skipped or doubled by the change to summer time.
 _RETENTION_HOUR: Final = 1
 _VERIFY_HOUR: Final = 4
@@ -122,12 +123,12 @@ class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # the library is n
         return None if wait_s is None else min(wait_s, _LONGEST_WAIT_S)  # the clock may be set back just before it
 
     def _follow_the_clock(self) -> None:
-        """No job is due later than one interval from now, but when the clock was set back: then it is due now."""
+        """No job is due later than its trigger would say now, but when the clock was set back."""
         now = datetime.now(self.timezone)
         for job in self.get_jobs():
-            trigger = job.trigger
-            if isinstance(trigger, IntervalTrigger) and job.next_run_time - now > trigger.interval:
-                job.modify(next_run_time=now)
+            latest = job.trigger.get_next_fire_time(now, now)
+            if job.next_run_time is not None and job.next_run_time - latest > _ROUNDING:
+                job.modify(next_run_time=latest)
 
 
 class _Stopped(Exception):

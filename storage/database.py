@@ -57,7 +57,7 @@ class Database:
         self._turn = threading.Lock()
         self._held: list[HeldConnection] = []
         file = self.engine.url.database
-        self._folder = Path(file).absolute().parent if self.is_sqlite and file else None
+        self._folder = Path(file).resolve().parent if self.is_sqlite and file else None
 
     @property
     def is_sqlite(self) -> bool:

@@ -240,7 +240,8 @@ class FileWriter:
     def _let_memory_go(self) -> None:
         """Of what is not read soon: what is written goes to the disk now, what is on the disk leaves the memory."""
         if not self._is_read_soon and _ADVISE is not None:
-            _ADVISE(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            with suppress(OSError):  # advice: where it is not taken nothing is lost
+                _ADVISE(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def _make_durable(self, final: str, *, stays_in_folder: bool) -> None:
         if stays_in_folder and self._store.order is SyncOrder.ONE_SYNC:

@@ -8,10 +8,11 @@ time.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Engine, PoolProxiedConnection
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 
 # The pool asks a server whether it is still there each time it gives a connection out; a held one that has rested
@@ -48,20 +49,16 @@ class HeldConnection:
         Raises SQLAlchemy's errors.
         """
         connection, self._connection = self._taken(), None
-        dialect, cursor = self._engine.dialect, connection.cursor()
-
-        def run(statement: str, values: Sequence[Any]) -> list[Any]:
-            dialect.do_execute(cursor, statement, tuple(values))
-            return list(cursor.fetchall())
-
+        dialect, cursor = self._engine.dialect, None
         try:
+            cursor = connection.cursor()
             if self._begin:
                 dialect.do_execute(cursor, self._begin, ())
-            yield run
+            yield partial(self._run, cursor)
             dialect.do_commit(connection)
             cursor.close()
         except BaseException as error:
-            fault = self._translated(error, connection)
+            fault = self._translated(error, connection.dbapi_connection)
             self._give_up(connection, cursor)
             if fault is error:
                 raise
@@ -79,22 +76,37 @@ class HeldConnection:
             self.release()
         if self._connection is not None:
             return self._connection
-        connection = self._engine.raw_connection()
-        self._prepare(connection.driver_connection)
+        try:
+            connection = self._engine.raw_connection()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise self._translated(error, None) from None
+        try:
+            self._prepare(connection.driver_connection)
+        except BaseException as error:  # noqa: BLE001 - raised again when the connection is closed
+            fault = self._translated(error, connection.dbapi_connection)
+            self._give_up(connection, None)
+            raise fault from None
         return connection
 
-    def _give_up(self, connection: PoolProxiedConnection, cursor: DBAPICursor) -> None:
-        # SQLite's lasts, with its lock, until nobody holds one of its cursors any more: not even a traceback may
-        with suppress(self._engine.dialect.loaded_dbapi.Error):  # a server that is gone has rolled back
-            cursor.close()
-            self._engine.dialect.do_rollback(connection)
-        connection.invalidate()
+    def _run(self, cursor: DBAPICursor, statement: str, values: Sequence[Any]) -> list[Any]:
+        self._engine.dialect.do_execute(cursor, statement, tuple(values))
+        return list(cursor.fetchall())
 
-    def _translated(self, error: BaseException, connection: PoolProxiedConnection) -> BaseException:
+    def _give_up(self, connection: PoolProxiedConnection, cursor: DBAPICursor | None) -> None:
+        # SQLite's lasts, with its lock, until nobody holds one of its cursors any more: not even a traceback may
+        try:
+            with suppress(self._engine.dialect.loaded_dbapi.Error):  # a server that is gone has rolled back
+                if cursor is not None:
+                    cursor.close()
+                self._engine.dialect.do_rollback(connection)
+        finally:
+            connection.invalidate()
+
+    def _translated(self, error: BaseException, connection: DBAPIConnection | None) -> BaseException:
         dialect = self._engine.dialect
         if not isinstance(error, dialect.loaded_dbapi.Error):
             return error
-        lost = dialect.is_disconnect(error, connection.dbapi_connection, None)
+        lost = dialect.is_disconnect(error, connection, None)
         return DBAPIError.instance(
             None, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, connection_invalidated=lost
         )

@@ -34,7 +34,7 @@ class NewRows:
         )
         try:
             values = [bound(row[name]) for row in rows for name, bound in zip(self._columns, self._bound, strict=True)]
-        except (TypeError, ValueError) as error:  # what SQLAlchemy makes of it, too
+        except Exception as error:  # noqa: BLE001 - whatever a type raises; SQLAlchemy makes the same of it
             raise StatementError(str(error), None, None, error, hide_parameters=True) from None
         return {(uid, content_sha256) for uid, content_sha256 in run(statement, values)}
 

@@ -1,8 +1,9 @@
 """The timers run every job, survive its faults, and tell what an operator must know."""
 
 import threading
+import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from sqlalchemy import update
@@ -193,6 +194,32 @@ def test_jobs_go_on_at_their_pace_when_the_clock_is_set_back(monkeypatch: pytest
         return before and all(runs.acquire(timeout=PATIENCE_S) for _ in range(20))
 
     run_until([Job("often", 0.02, runs.release)], ran_again)
+
+
+def test_a_nightly_job_does_not_wait_for_the_nights_of_a_clock_that_was_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    offset = timedelta(days=400)
+
+    class Wall(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Wall":
+            return super().now(tz) + offset
+
+    for module in ("apscheduler.schedulers.base", "node.scheduler"):
+        monkeypatch.setattr(f"{module}.datetime", Wall)
+    scheduler = make_scheduler([Job("nightly", None, lambda: None, at_hour=4), Job("often", 0.02, lambda: None)])
+    scheduler.start()
+    try:
+        offset = timedelta(0)
+        deadline = time.monotonic() + PATIENCE_S
+
+        def waits() -> timedelta:
+            return scheduler.get_job("nightly").next_run_time - datetime.now(UTC)
+
+        while waits() > timedelta(days=2) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert waits() <= timedelta(hours=25)
+    finally:
+        scheduler.shutdown()
 
 
 def test_a_long_job_is_asked_to_end_before_the_scheduler_waits_for_it() -> None:

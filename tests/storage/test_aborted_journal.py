@@ -134,3 +134,22 @@ def test_a_row_on_a_disk_that_has_given_up_is_not_promised(
 
     with pytest.raises(StorageError, match="does not keep what is written: Read-only file system"):
         recorder.record(new_instance())
+
+
+def test_the_disk_of_the_file_is_asked_not_that_of_a_link_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.mkdir()
+    (link / "node.db").symlink_to(real / "node.db")
+    upgrade(f"sqlite:///{link / 'node.db'}")
+    asked: list[object] = []
+    monkeypatch.setattr("storage.aborted_journal._REMOVE", lambda target, _: asked.append(target))
+
+    database = Database(f"sqlite:///{link / 'node.db'}")
+    with database.transaction():
+        pass
+    database.dispose()
+
+    assert asked == [real]

@@ -110,3 +110,30 @@ def test_a_released_one_takes_no_place_in_the_pool(engine: Engine, held: HeldCon
     held.release()
 
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_connection_that_cannot_be_had_is_an_error_of_sqlalchemy(tmp_path: Path) -> None:
+    held = HeldConnection(create_engine(f"sqlite:///{tmp_path / 'nowhere' / 'held.db'}"), begin="", prepare=print)
+
+    with pytest.raises(OperationalError, match="unable to open"):
+        insert(held, 1)
+
+
+def test_a_second_fault_while_giving_up_hands_no_connection_back(
+    engine: Engine, held: HeldConnection, prepared: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    def break_off() -> None:
+        with held.transaction() as run:
+            run("INSERT INTO nowhere VALUES (1)", ())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.dialect, "do_rollback", fail)
+        with pytest.raises(MemoryError):
+            break_off()
+    insert(held, 2)
+
+    assert kept(engine) == [2]
+    assert prepared[0] is not prepared[1]
