@@ -6,9 +6,10 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from bench import peers
+from bench import nodes
 from bench.instances import InstanceSize
-from bench.raw_sender import Load, Payload, Target, send_burst
+from bench.messages import Payload
+from bench.raw_sender import Load, Target, send_burst
 from storage.database import Database
 from storage.schema import DeliveryRow, DeliveryState
 from tests.postgresql import free_port
@@ -24,15 +25,15 @@ def outbox_instances_per_s(folder: Path, target: Target, size: InstanceSize, cou
     """
     port = free_port()
     away = Target(port=free_port(), ae_title=target.ae_title)  # nobody listens
-    settings = peers.write_settings(folder, port=port, forward_to=away)
+    settings = nodes.write_settings(folder, port=port, forward_to=away)
     with closing_database(folder) as database:
-        with peers.node_process(settings) as node:
-            node_target = Target(port=port, ae_title=peers.NODE_AE_TITLE)
+        with nodes.node_process(settings) as node:
+            node_target = Target(port=port, ae_title=nodes.NODE_AE_TITLE)
             load = Load(associations=1, instances=count, duration_s=_RECEIVE_TIMEOUT_S)
             assert send_burst(Payload(size), node_target, load, run=1).total == count
             node.wait_until(lambda: _deliveries(database) == count)
-        peers.write_settings(folder, port=port, forward_to=target)
-        with peers.node_process(settings) as node:
+        nodes.write_settings(folder, port=port, forward_to=target)
+        with nodes.node_process(settings) as node:
             node.wait_until(lambda: _deliveries(database, DeliveryState.SENT) == count, timeout_s=_SEND_TIMEOUT_S)
         return _rate_of_first_attempts(database)
 

@@ -7,7 +7,6 @@ Only identifiers and the message ID change from message to message: same length,
 
 import multiprocessing
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,7 +15,6 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
-import numpy as np
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
@@ -26,43 +24,23 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
-from bench.instances import SEED, Identifiers, InstanceSize, data_set_bytes, mr_image
+from bench.instances import Identifiers
+from bench.messages import CONTEXT_ID, ELEMENT, P_DATA, PDU_HEADER, PDV_HEADER, SHORT, Message, Payload
 
 AE_TITLE = "BENCH"
-CONTEXT_ID = 1
 LARGEST_PDU = 131072  # the most that DCMTK can receive; PDUs to a peer that takes any length have this one
-TEMPLATES = 24  # images in memory per size: one series
 TIMEOUT_S = 30.0
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 _IMPLEMENTATION = "2.25.244999860765877843914999801249091140188"
-_PLACEHOLDER = Identifiers.numbered(999_999, 999, 999_999)
 
-# PS3.8 9.3: types of PDU; E.2: control header of a PDV (bit 0: command, bit 1: last)
-_ASSOCIATE_AC, _P_DATA, _RELEASE_RP = 0x02, 0x04, 0x06
+# PS3.8 9.3: types of PDU
+_ASSOCIATE_AC, _RELEASE_RP = 0x02, 0x06
 _RELEASE_RQ = b"\x05\x00\x00\x00\x00\x04\x00\x00\x00\x00"
-_COMMAND, _LAST = 0x01, 0x02
-_PDU_HEADER = struct.Struct(">BxL")
-_PDV_HEADER = struct.Struct(">LBB")
-# PS3.7 E.1: command elements
-_ELEMENT = struct.Struct("<HHL")
-_SHORT = struct.Struct("<H")
-_C_STORE_RSP = 0x8001
+_C_STORE_RSP = 0x8001  # PS3.7 E.1
 
 
 class SendingFailed(Exception):
     """An association was refused or lost, or an instance was not stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One C-STORE request as it goes over the wire, and where its changing parts are."""
-
-    message: bytes
-    message_id_at: int
-    sop_instance_uid_at: tuple[int, ...]  # in the command set and in the data set
-    series_instance_uid_at: int
-    study_instance_uid_at: int
-    patient_id_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,81 +76,6 @@ class Burst:
         }
 
 
-class Payload:
-    """The images of one size, encoded once; their messages for a peer's PDU length are made when first asked for."""
-
-    def __init__(self, size: InstanceSize) -> None:
-        rng = np.random.default_rng(SEED)
-        self.size = size
-        self.data_sets = [
-            data_set_bytes(mr_image(_PLACEHOLDER, size, number=number, rng=rng)) for number in range(TEMPLATES)
-        ]
-        self._templates: dict[int, list[Template]] = {}
-
-    def templates(self, maximum_pdu: int) -> list[Template]:
-        if maximum_pdu not in self._templates:
-            self._templates[maximum_pdu] = [_template(data_set, maximum_pdu) for data_set in self.data_sets]
-        return self._templates[maximum_pdu]
-
-
-def _template(data_set: bytes, maximum_pdu: int) -> Template:
-    command = _store_request(_PLACEHOLDER.sop_instance_uid)
-    message = b"".join((*_p_data(command, _COMMAND, maximum_pdu), *_p_data(data_set, 0, maximum_pdu)))
-
-    def places(text: str, expected: int) -> tuple[int, ...]:
-        found = tuple(_occurrences(message, text.encode()))
-        if len(found) != expected:
-            raise ValueError(f"{text} stands {len(found)} times in the message, expected {expected}")
-        return found
-
-    return Template(
-        message=message,
-        message_id_at=message.index(_ELEMENT.pack(0x0000, 0x0110, 2)) + _ELEMENT.size,
-        sop_instance_uid_at=places(_PLACEHOLDER.sop_instance_uid, 2),
-        series_instance_uid_at=places(_PLACEHOLDER.series_instance_uid, 1)[0],
-        study_instance_uid_at=places(_PLACEHOLDER.study_instance_uid, 1)[0],
-        patient_id_at=places(_PLACEHOLDER.patient_id, 1)[0],
-    )
-
-
-def _occurrences(message: bytes, text: bytes) -> Iterator[int]:
-    at = message.find(text)
-    while at >= 0:
-        yield at
-        at = message.find(text, at + 1)
-
-
-def _store_request(sop_instance_uid: str) -> bytes:
-    """Source: PS3.7 9.3.1.1; command sets are implicit VR little endian."""
-
-    def uid(value: str) -> bytes:
-        return value.encode().ljust(len(value) + len(value) % 2, b"\0")
-
-    elements = b"".join(
-        _ELEMENT.pack(0x0000, element, len(value)) + value
-        for element, value in (
-            (0x0002, uid(str(MRImageStorage))),
-            (0x0100, _SHORT.pack(0x0001)),  # C-STORE-RQ
-            (0x0110, _SHORT.pack(0)),  # message ID, written over
-            (0x0700, _SHORT.pack(0)),  # medium priority
-            (0x0800, _SHORT.pack(0x0001)),  # a data set follows
-            (0x1000, uid(sop_instance_uid)),
-        )
-    )
-    return _ELEMENT.pack(0x0000, 0x0000, 4) + struct.pack("<L", len(elements)) + elements
-
-
-def _p_data(content: bytes, kind: int, maximum_pdu: int) -> Iterator[bytes]:
-    """P-DATA-TF PDUs of one PDV each, as DCMTK sends them.  Source: PS3.8 9.3.5, annex D.1 for the length."""
-    room = maximum_pdu - _PDV_HEADER.size
-    for begin in range(0, len(content), room):
-        piece = content[begin : begin + room]
-        control = kind | (_LAST if begin + room >= len(content) else 0)
-        yield _PDU_HEADER.pack(_P_DATA, len(piece) + _PDV_HEADER.size)
-        yield _PDV_HEADER.pack(len(piece) + 2, CONTEXT_ID, control)
-        yield piece
-
-
 class RawAssociation:
     """One association as requestor; opened on construction. Raises SendingFailed, OSError."""
 
@@ -184,7 +87,7 @@ class RawAssociation:
         if kind != _ASSOCIATE_AC:
             raise SendingFailed(f"the association was answered by a PDU of type {kind:#04x}")
         accepted = A_ASSOCIATE_AC()
-        accepted.decode(_PDU_HEADER.pack(kind, len(body)) + body)
+        accepted.decode(PDU_HEADER.pack(kind, len(body)) + body)
         answer = accepted.to_primitive()
         (context,) = answer.presentation_context_definition_results_list
         if context.result != 0:
@@ -194,9 +97,9 @@ class RawAssociation:
     def store(self, message: bytearray, message_id: int) -> None:
         self._socket.sendall(message)
         kind, body = self._read_pdu()
-        if kind != _P_DATA:
+        if kind != P_DATA:
             raise SendingFailed(f"the request was answered by a PDU of type {kind:#04x}")
-        command = dict(_command_elements(body[_PDV_HEADER.size :]))
+        command = dict(_command_elements(body[PDV_HEADER.size :]))
         answered = command.get(0x0100), command.get(0x0120), command.get(0x0900)
         if answered != (_C_STORE_RSP, message_id, 0):
             raise SendingFailed(f"command, message ID, status were answered {answered}, awaited success {message_id}")
@@ -211,7 +114,7 @@ class RawAssociation:
         self._socket.close()
 
     def _read_pdu(self) -> tuple[int, bytes]:
-        kind, length = _PDU_HEADER.unpack(self._read(_PDU_HEADER.size))
+        kind, length = PDU_HEADER.unpack(self._read(PDU_HEADER.size))
         return kind, self._read(length)
 
     def _read(self, length: int) -> bytes:
@@ -260,32 +163,12 @@ def _association_primitive(called_ae_title: str) -> tuple[A_ASSOCIATE, Presentat
 def _command_elements(encoded: bytes) -> Iterator[tuple[int, int]]:
     """Element number and value of each number (US) of a command set."""
     at = 0
-    while at + _ELEMENT.size <= len(encoded):
-        _, element, length = _ELEMENT.unpack_from(encoded, at)
-        at += _ELEMENT.size
-        if length == _SHORT.size:
-            yield element, _SHORT.unpack_from(encoded, at)[0]
+    while at + ELEMENT.size <= len(encoded):
+        _, element, length = ELEMENT.unpack_from(encoded, at)
+        at += ELEMENT.size
+        if length == SHORT.size:
+            yield element, SHORT.unpack_from(encoded, at)[0]
         at += length
-
-
-class _Message:
-    """One template in a buffer of its own, that becomes one instance after another."""
-
-    def __init__(self, template: Template) -> None:
-        self._template = template
-        self.buffer = bytearray(template.message)
-
-    def become(self, identifiers: Identifiers, message_id: int) -> bytearray:
-        self._write(self._template.message_id_at, _SHORT.pack(message_id))
-        for at in self._template.sop_instance_uid_at:
-            self._write(at, identifiers.sop_instance_uid.encode())
-        self._write(self._template.series_instance_uid_at, identifiers.series_instance_uid.encode())
-        self._write(self._template.study_instance_uid_at, identifiers.study_instance_uid.encode())
-        self._write(self._template.patient_id_at, identifiers.patient_id.encode())
-        return self.buffer
-
-    def _write(self, at: int, value: bytes) -> None:
-        self.buffer[at : at + len(value)] = value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +259,7 @@ def _send(
     """The life of one sender process. Its report is None twice around a SentBy, or the text of a fault."""
     try:
         with closing(RawAssociation(target.port, target.ae_title)) as association:
-            messages = [_Message(template) for template in payload.templates(association.maximum_pdu)]
+            messages = [Message(template) for template in payload.templates(association.maximum_pdu)]
             report.send(None)
             barrier.wait()
             report.send(_store_share(association, messages, load, run, association_number))
@@ -388,7 +271,7 @@ def _send(
 
 
 def _store_share(
-    association: RawAssociation, messages: Sequence[_Message], load: Load, run: int, association_number: int
+    association: RawAssociation, messages: Sequence[Message], load: Load, run: int, association_number: int
 ) -> SentBy:
     began = now = time.monotonic()
     number = 0

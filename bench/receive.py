@@ -25,12 +25,13 @@ from typing import Any
 if __package__ in (None, ""):  # started as a file: then the path leads here, where `inference` is another module
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from bench import machine, peers
+from bench import machine, nodes, peers
 from bench.comparison import Cell, Comparison, Measurement, print_report
 from bench.instances import BIG, SMALL, InstanceSize
+from bench.messages import Payload
 from bench.peers import Server
 from bench.processes import cpu_seconds, wait_until_quiet
-from bench.raw_sender import Burst, Load, Payload, send_burst
+from bench.raw_sender import Burst, Load, send_burst
 from node.logs import configure_logging
 
 ASSOCIATIONS = (1, 4, 8)
@@ -77,10 +78,10 @@ def all_contestants() -> Iterator[dict[str, Start]]:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL, under its own user, passes through
         limit = partial(peers.synced_writes, program=peers.compile_synced_writes(folder))
-        postgresql = peers.Postgresql(folder / "postgresql")
+        postgresql = nodes.Postgresql(folder / "postgresql")
         yield {
-            OURS[0]: peers.spinenode,
-            OURS[1]: partial(peers.spinenode_on_postgresql, postgresql=postgresql),
+            OURS[0]: nodes.spinenode,
+            OURS[1]: partial(nodes.spinenode_on_postgresql, postgresql=postgresql),
             ORTHANC_TUNED: partial(peers.orthanc, tuned=True),
             STORESCP_TUNED: partial(peers.storescp, tuned=True),
             ORTHANC_INSTALLED: partial(peers.orthanc, tuned=False),

@@ -22,10 +22,11 @@ if __package__ in (None, ""):  # started as a file: then the path leads here, wh
 
 from sqlalchemy import func, select
 
-from bench import machine, peers
+from bench import machine, nodes
 from bench.instances import InstanceSize
+from bench.messages import Payload
 from bench.processes import wait_until_quiet
-from bench.raw_sender import Load, Payload, send_burst
+from bench.raw_sender import Load, send_burst
 from storage.database import Database
 from storage.schema import InstanceRow, Placement
 
@@ -59,7 +60,7 @@ def soak(folder: Path, *, instances: int, edge: int, associations: int) -> list[
     payload = Payload(InstanceSize(f"{2 * edge * edge / 1e6:.2f} MB", edge))
     samples: list[Sample] = []
     expected: set[str] = set()
-    with peers.spinenode(folder) as server:
+    with nodes.spinenode(folder) as server:
         database = Database(f"sqlite:///{folder / 'data' / 'spinenode.db'}")
         for part in range(PARTS):
             count = instances // PARTS

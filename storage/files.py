@@ -46,8 +46,8 @@ _UID_SHARD: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f]{32}\.dcm")  # the names o
 _MOST_BUFFERS: Final = 1024  # of one writev: IOV_MAX of Linux
 # Not on every system. Linux begins to write what is dirty and frees what is clean. So the disk works while more of an
 # object comes, and the memory of each synced object is given to the next instead of ever more fresh memory. Measured on
-# a virtual machine, whose fresh memory comes from its host, with objects of 0.53 MB: the sync takes 0.1 ms instead of
-# 0.5, writing 0.3 ms instead of 1.2; 8 associations bring 833 objects per second instead of 667.
+# a virtual machine, whose fresh memory comes from its host, with objects of 0.53 MB: writing takes 0.1 to 0.3 ms, not
+# 1.2 to 1.5, and 0.2 ms more of it makes the sync 0.1 ms instead of 0.5.
 _ADVISE: Final = getattr(os, "posix_fadvise", None)
 # A writer locks its temporary file right after making it; an empty one this young may be about to be locked.
 _EMPTY_PART_GRACE_S: Final = 60.0

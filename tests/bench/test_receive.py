@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import peers, receive
+from bench import nodes, peers, receive
 from bench.instances import SMALL, InstanceSize
+from bench.messages import Payload
 from bench.processes import cpu_seconds
-from bench.raw_sender import Load, Payload, SendingFailed, Target, send_burst
+from bench.raw_sender import Load, SendingFailed, Target, send_burst
 from tests.postgresql import free_port
 
 TINY = InstanceSize("tiny", 16)
@@ -31,7 +32,7 @@ needs_dcmtk = pytest.mark.skipif(peers.STORESCP is None, reason="DCMTK is not in
 def test_every_contestant_is_measured_in_every_cell_and_the_verdicts_are_in_the_json(tmp_path: Path) -> None:
     limit = partial(peers.synced_writes, program=peers.compile_synced_writes(tmp_path))
     contestants = {
-        receive.OURS[0]: peers.spinenode,
+        receive.OURS[0]: nodes.spinenode,
         receive.STORESCP_TUNED: partial(peers.storescp, tuned=True),
         receive.LIMIT: partial(limit, sync_folder=False),
         receive.LIMIT_WITH_FOLDER: partial(limit, sync_folder=True),

@@ -29,7 +29,7 @@ from inference.errors import BundleError
 from node.embedded_archive import EmbeddedArchive
 from node.errors import NodeError
 from node.service import Service
-from node.store_scu import StoreOutcome, store
+from node.store_scu import StoreOutcome, StoreResult, store
 from storage import cases
 from storage.database import Database
 from storage.errors import StorageError
@@ -88,6 +88,18 @@ def write_images(folder: Path) -> list[Path]:
     return paths
 
 
+def send_images(service: Service, folder: Path) -> list[StoreResult]:
+    """Three images of one series, as the scanner sends them."""
+    return store(
+        write_images(folder / "sent"),
+        host="127.0.0.1",
+        port=service.port,
+        called_ae_title="SPINENODE",
+        calling_ae_title="SCANNER",
+        timeout_s=30,
+    )
+
+
 @pytest.mark.slow
 def test_images_sent_to_a_running_node_come_back_as_a_report(
     node_settings: Settings, archive: EmbeddedArchive, tmp_path: Path
@@ -96,14 +108,7 @@ def test_images_sent_to_a_running_node_come_back_as_a_report(
     with capture_logs() as logs:
         service.start()
     try:
-        results = store(
-            write_images(tmp_path / "sent"),
-            host="127.0.0.1",
-            port=service.port,
-            called_ae_title="SPINENODE",
-            calling_ae_title="SCANNER",
-            timeout_s=30,
-        )
+        results = send_images(service, tmp_path)
         assert {one.outcome for one in results} == {StoreOutcome.SENT}
         archive.wait_for(lambda stored: any(uid == COMPREHENSIVE_3D_SR for uid, _ in stored), PATIENCE_S)
 
@@ -145,14 +150,7 @@ def test_monitoring_reads_what_a_node_receives_and_delivers(node_settings: Setti
     service = Service(node_settings.model_copy(update={"routes": (route,), "monitoring": monitoring}))
     service.start()
     try:
-        store(
-            write_images(tmp_path / "sent"),
-            host="127.0.0.1",
-            port=service.port,
-            called_ae_title="SPINENODE",
-            calling_ae_title="SCANNER",
-            timeout_s=30,
-        )
+        send_images(service, tmp_path)
         received = 'spinenode_instances_total{outcome="new"} 3.0'
         delivered = 'spinenode_deliveries_total{destination="archive",outcome="sent"} 3.0'
         for line in (received, delivered):
@@ -180,14 +178,7 @@ def test_monitoring_sees_a_destination_that_cannot_be_reached(node_settings: Set
     service = Service(settings)
     service.start()
     try:
-        store(
-            write_images(tmp_path / "sent"),
-            host="127.0.0.1",
-            port=service.port,
-            called_ae_title="SPINENODE",
-            calling_ae_title="SCANNER",
-            timeout_s=30,
-        )
+        send_images(service, tmp_path)
 
         is_open = 'spinenode_circuit_open{destination="archive"} 1.0'
         wait_until(lambda: is_open in read_metrics(settings.monitoring), "the circuit is open")
