@@ -13,19 +13,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import httpx
 
+from bench.postgresql import Postgresql
 from bench.processes import ServerProcess
 from bench.raw_sender import LARGEST_PDU, Target, association_acceptance
 from tests.postgresql import free_port, postgresql_binaries
 from tests.system.orthanc import ORTHANC, build_loopback_shim
 
 STORESCP = shutil.which("storescp")
+# apt-get install orthanc-postgresql
+ORTHANC_POSTGRESQL_INDEX = Path("/usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so")
 _SYNCED_WRITES = Path(__file__).with_name("synced_writes.c")
 _DCMTK_WITHOUT_NAGLE = {"TCP_NODELAY": "1"}  # read by DCMTK's network layer, in Orthanc too
 _ORTHANC_THREADS = 8  # one for each association of the widest run
@@ -48,6 +51,7 @@ def needed_programs() -> list[str]:
         "Orthanc": ORTHANC,
         "storescp": STORESCP,
         "PostgreSQL": postgresql_binaries(),
+        "Orthanc's index in PostgreSQL": ORTHANC_POSTGRESQL_INDEX if ORTHANC_POSTGRESQL_INDEX.exists() else None,
         "cc": shutil.which("cc"),
     }
     return [name for name, path in found.items() if path is None]
@@ -79,8 +83,14 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def orthanc(folder: Path, *, tuned: bool) -> Iterator[Server]:
-    """Orthanc with its defaults; or tuned for receiving, still synced: threads, PDU, no checksums, no Nagle."""
+def orthanc(
+    folder: Path, *, tuned: bool, more: Mapping[str, object] | None = None, database_pid: int | None = None
+) -> Iterator[Server]:
+    """Orthanc with its defaults; or tuned for receiving, its files still synced: threads, PDU, no checksums, no Nagle.
+
+    Its own index does not sync a row before the answer (SQLite with a write-ahead log, synchronous=NORMAL); the index
+    in PostgreSQL does. `more`: settings above these.
+    """
     http_port = free_port()
     target = Target(port=free_port(), ae_title="ORTHANC")
     configuration = {
@@ -102,6 +112,7 @@ def orthanc(folder: Path, *, tuned: bool) -> Iterator[Server]:
             "MaximumStorageCacheSize": 0,
             "SyncStorageArea": True,
         }
+    configuration |= more or {}
     path = folder / "orthanc.json"
     path.write_text(json.dumps(configuration))
     assert ORTHANC is not None
@@ -112,11 +123,29 @@ def orthanc(folder: Path, *, tuned: bool) -> Iterator[Server]:
         yield Server(
             target=target,
             pid=process.pid,
+            database_pid=database_pid,
             check=lambda expected: _check_orthanc(http_port, expected),
             has_caught_up=lambda: True,
         )
     finally:
         process.stop()
+
+
+@contextmanager
+def orthanc_on_postgresql(folder: Path, *, postgresql: Postgresql) -> Iterator[Server]:
+    """Orthanc tuned, its index in PostgreSQL."""
+    with ExitStack() as parts:
+        url, pid = parts.enter_context(postgresql.empty_database())
+        index = {
+            "Plugins": [str(ORTHANC_POSTGRESQL_INDEX)],
+            "PostgreSQL": {
+                "EnableIndex": True,
+                "EnableStorage": False,
+                "ConnectionUri": url.replace("+psycopg", ""),
+                "IndexConnectionsCount": _ORTHANC_THREADS,
+            },
+        }
+        yield parts.enter_context(orthanc(folder, tuned=True, more=index, database_pid=pid))
 
 
 def _check_orthanc(http_port: int, expected: set[str]) -> None:
