@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Discriminator, Field, HttpUrl, SecretStr, T
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from config.receiving import TlsClientSettings
+from config.reporting import ReportObjects
 from config.values import AETitle, Host, Name, Part, Port, Seconds, Timeout
 
 _COERCIBLE_VRS: Final = frozenset({"AE", "CS", "DA", "LO", "LT", "PN", "SH", "ST", "TM", "UT"})
@@ -108,6 +109,7 @@ class RouteSettings(Part):
     callers: tuple[AETitle, ...] = Field(default=("*",), min_length=1, description='calling AE titles, "*" for all')
     pipeline: Literal["wff", "none"] = "wff"
     results_to: tuple[str, ...] = ()
+    objects: ReportObjects | None = Field(default=None, description="none: those of reports.objects")
     forward_originals_to: tuple[str, ...] = ()
     forward_when: Literal["received", "analysed"] = Field(
         default="received", description="analysed: when the answer of their case is there, whatever it is"

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.receiving import CallerSettings, ReceiverSettings, TlsClientSettings, TlsServerSettings
+from config.reporting import ReportSettings
 from config.sending import (
     AnyDestination,
     CommitmentSettings,
@@ -109,13 +110,6 @@ class StorageSettings(Part):
         return f"sqlite:///{self.data_dir.absolute() / 'spinenode.db'}"
 
 
-class ReportSettings(Part):
-    series_number_base: Annotated[int, Field(ge=1, le=99_000)] = 9000
-    overlays: bool = True
-    summary_picture: bool = True
-    institution_note: str = Field(default="", max_length=200, description="one line of the site added to each report")
-
-
 class Settings(BaseSettings):
     """All settings of one node, frozen after start."""
 
@@ -174,6 +168,10 @@ class Settings(BaseSettings):
 
     def route_for(self, calling_ae_title: str) -> RouteSettings | None:
         return next((route for route in self.routes if route.takes(calling_ae_title)), None)
+
+    def reports_of(self, route: RouteSettings) -> ReportSettings:
+        """What a report of this route is made of."""
+        return self.reports if route.objects is None else self.reports.model_copy(update={"objects": route.objects})
 
     def destination(self, name: str) -> AnyDestination | None:
         return next((d for d in self.destinations if d.name == name), None)

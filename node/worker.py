@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from config.settings import Settings
+from config.settings import ReportSettings, RouteSettings, Settings
 from inference.case import Case
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
@@ -157,12 +157,12 @@ class Worker:
 
     def _answer(self, work: Work) -> None:
         claim, watch, begin = work.claim, Stopwatch(), time.perf_counter()
-        destinations = self._destinations(work)
+        route = self._route(work)
         with storing("the database"):
             waited_s = (self._database.now() - claim.state_since).total_seconds()
         log.info("case_claimed", instances=len(work.instances), waited_s=round(waited_s, 3))
         with Heartbeat(self._renewal(claim), lease_s=self._settings.worker.lease_s) as heartbeat:
-            answer = self._findings_and_objects(work, watch)
+            answer = self._findings_and_objects(work, self._settings.reports_of(route), watch)
             if heartbeat.lost:
                 raise LeaseLost(
                     f"case {claim.case_id}: another worker has it since attempt {claim.attempt} took too long"
@@ -175,7 +175,7 @@ class Worker:
                     claim,
                     findings=to_json(findings),
                     objects=answer.objects,
-                    destinations=destinations,
+                    destinations=route.results_to,
                     failed_reason=answer.failed_reason,
                     now=self._database.now(),
                 )
@@ -189,36 +189,33 @@ class Worker:
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
         )
 
-    def _findings_and_objects(self, work: Work, watch: Stopwatch) -> _Answer:
+    def _findings_and_objects(self, work: Work, reports: ReportSettings, watch: Stopwatch) -> _Answer:
         claim = work.claim
         if claim.give_up_reason is not None:
-            return self._last_word(work, claim.give_up_reason, watch)
+            return self._last_word(work, claim.give_up_reason, reports, watch)
         with watch.stage("engine"):
             findings = self._engine.run(self._case(work))
         try:
-            return _Answer(findings, self._make_report(findings, work, watch), None)
+            return _Answer(findings, make_report(findings, work, self._files, reports, watch), None)
         except ReportError as error:  # the findings and their report contradict each other: neither may leave
             log.exception("report_refused", remedy="the report says not analysed; tell the makers of the node")
             substitute = not_analysed(
                 self._engine.identity, Reason.MODEL_FAILURE, "The result did not pass the check of its own report."
             )
             failed_reason = f"the report was refused: {_told(error)}"
-            return _Answer(substitute, self._make_report(substitute, work, watch), failed_reason)
+            return _Answer(substitute, make_report(substitute, work, self._files, reports, watch), failed_reason)
 
-    def _last_word(self, work: Work, reason: str, watch: Stopwatch) -> _Answer:
+    def _last_word(self, work: Work, reason: str, reports: ReportSettings, watch: Stopwatch) -> _Answer:
         """No model is run any more. Even when no report can be made the case ends, with the reason, as failed."""
         kind = Reason.IDENTITY_CONFLICT if reason.startswith(cases.REJECTION) else Reason.MODEL_FAILURE
         findings = not_analysed(self._engine.identity, kind, reason)
         try:
-            return _Answer(findings, self._make_report(findings, work, watch), reason)
+            return _Answer(findings, make_report(findings, work, self._files, reports, watch), reason)
         except NotStored:
             raise  # no room, no disk: the report can be made later
         except Exception as error:  # the last resort of a case: whatever is wrong with its images, it must end
             log.exception("report_impossible", effect="the case has failed and no object was made")
             return _Answer(findings, [], f"{reason}; no report could be made: {_told(error)}")
-
-    def _make_report(self, findings: Findings, work: Work, watch: Stopwatch) -> list[NewReportObject]:
-        return make_report(findings, work, self._files, self._settings.reports, watch)
 
     def _case(self, work: Work) -> Case:
         files = tuple(self._files.path(row.file) for row in work.instances)
@@ -231,8 +228,8 @@ class Worker:
 
         return renew
 
-    def _destinations(self, work: Work) -> tuple[str, ...]:
-        """Of the route that the case came by, or, where that was renamed or removed, of the one its senders take now.
+    def _route(self, work: Work) -> RouteSettings:
+        """The route that the case came by, or, where that was renamed or removed, the one its senders take now.
 
         Raises _RouteGone when there is neither.
         """
@@ -240,7 +237,7 @@ class Worker:
         by_name = [one for one in self._settings.routes if one.name == work.claim.route]
         for route in (*by_name, *map(self._settings.route_for, callers)):
             if route is not None and route.pipeline != "none":
-                return route.results_to
+                return route
         raise _RouteGone(f"route {work.claim.route} is gone and no other route takes {', '.join(callers)}")
 
     def _retry_delay_s(self, claim: Claim) -> float:

@@ -10,7 +10,9 @@ from pydicom.dataset import Dataset
 
 from config.settings import ReportSettings
 
-ReportKind = Literal["sr", "overlay", "summary"]
+ReportKind = Literal[
+    "sr", "summary", "overlay", "overlay_frames", "presentation_state", "key_objects", "segmentation", "pdf"
+]
 
 
 class PreviousReport(Protocol):

@@ -3,6 +3,7 @@
 Nothing here reads a clock: dates and times come from the context.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
@@ -27,9 +28,27 @@ from node.report.patient_study import copy_patient_and_study, decoded_text
 CHARACTER_SET = "ISO_IR 192"  # UTF-8 holds every name of every source
 _IMPLEMENTATION_VERSION_NAME = "SPINENODE"
 # Series of one revision, in the order in which a reader wants them: the picture first
-_SERIES_OFFSET: dict[ReportKind, int] = {"summary": 0, "overlay": 1, "sr": 2}
+_SERIES_OFFSET: dict[ReportKind, int] = {
+    "summary": 0,
+    "overlay": 1,
+    "sr": 2,
+    "presentation_state": 3,
+    "key_objects": 4,
+    "segmentation": 5,
+    "pdf": 6,
+    "overlay_frames": 7,
+}
 _SERIES_NUMBERS_PER_REVISION = 10
-_SERIES_NAME: dict[ReportKind, str] = {"summary": "summary", "overlay": "overlay", "sr": "SR"}
+_SERIES_NAME: dict[ReportKind, str] = {
+    "summary": "summary",
+    "overlay": "overlay",
+    "sr": "SR",
+    "presentation_state": "boxes",
+    "key_objects": "key images",
+    "segmentation": "segmentation",
+    "pdf": "PDF",
+    "overlay_frames": "overlay",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,7 @@ class ObjectIdentity:
     series_number: int
     series_description: str
     instance_number: int
+    rule_attributes: Mapping[str, str]  # keyword -> value, for the rules of a PACS
 
 
 def object_identity(
@@ -55,9 +75,17 @@ def object_identity(
         sop_instance_uid=report_uid(*key, kind, index),
         series_instance_uid=series_uid(*key, kind),
         series_number=context.settings.series_number_base + revision_offset + _SERIES_OFFSET[kind],
-        series_description=f"{model_name(bundle)} {_SERIES_NAME[kind]} - {outcome}",
+        series_description=_description(context.settings.series_description, kind, bundle, outcome),
+        rule_attributes=getattr(context.settings.rules, outcome.replace(" ", "_")),
         instance_number=index,
     )
+
+
+def _description(pattern: str, kind: ReportKind, bundle: BundleIdentity, outcome: str) -> str:
+    words = {"{model}": model_name(bundle), "{object}": _SERIES_NAME[kind], "{verdict}": outcome}
+    for place, word in words.items():
+        pattern = pattern.replace(place, word)
+    return pattern[:64]  # VR LO
 
 
 def written_at(source: Dataset, context: ReportContext) -> datetime:
@@ -89,8 +117,10 @@ def finish(
 def _series(dataset: Dataset, identity: ObjectIdentity) -> None:
     dataset.SeriesInstanceUID = identity.series_instance_uid
     dataset.SeriesNumber = identity.series_number
-    dataset.SeriesDescription = identity.series_description[:64]  # VR LO
+    dataset.SeriesDescription = identity.series_description
     dataset.InstanceNumber = identity.instance_number
+    for keyword, value in identity.rule_attributes.items():
+        setattr(dataset, keyword, value)
 
 
 def _equipment(dataset: Dataset, bundle: BundleIdentity) -> None:

@@ -6,6 +6,8 @@ were seen to fail on measurement groups without coordinates. Without boxes the d
 Report", which viewers show as text.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from highdicom import UID
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -45,12 +47,14 @@ from node.report.patient_study import copy_elements, decoded_text
 TEMPLATE = "1500"
 
 
-def build_measurement_report(findings: Findings, sources: SourceImages, context: ReportContext) -> Dataset:
-    """The finished SR document, UNVERIFIED and PRELIMINARY: no person has read it."""
+def build_measurement_report(
+    findings: Findings, sources: SourceImages, context: ReportContext, notes: Sequence[str] = ()
+) -> Dataset:
+    """The finished SR document, UNVERIFIED and PRELIMINARY: no person has read it. `notes` become comments."""
     identity = object_identity("sr", 1, bundle=findings.bundle, context=context, outcome=wording.outcome(findings))
     document = Comprehensive3DSR(
         evidence=[_stand_in(sources), *(reference_only(header) for header in sources.evidence)],
-        content=_content(findings, sources, context)[0],
+        content=_content(findings, sources, context, notes)[0],
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_instance_uid,
@@ -71,7 +75,9 @@ def build_measurement_report(findings: Findings, sources: SourceImages, context:
     return finish(document, sources.source, identity=identity, bundle=findings.bundle, context=context)
 
 
-def _content(findings: Findings, sources: SourceImages, context: ReportContext) -> ContentSequence:
+def _content(
+    findings: Findings, sources: SourceImages, context: ReportContext, notes: Sequence[str]
+) -> ContentSequence:
     title = codes.IMAGING_MEASUREMENT_REPORT if findings.lesions else codes.ONCOLOGY_MEASUREMENT_REPORT
     root = ContainerContentItem(name=concept(title), template_id=TEMPLATE, is_content_continuous=False)
     procedure = CodeContentItem(
@@ -86,8 +92,8 @@ def _content(findings: Findings, sources: SourceImages, context: ReportContext) 
     if findings.lesions:
         groups = [_lesion_group(index, findings, sources, context) for index in range(len(findings.lesions))]
         items.append(container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group]))
-    result = evaluations(findings, context.settings.institution_note, identity_note(findings, sources, context))
-    items.append(container(codes.QUALITATIVE_EVALUATIONS, result))
+    said = (context.settings.institution_note, identity_note(findings, sources, context), *notes)
+    items.append(container(codes.QUALITATIVE_EVALUATIONS, evaluations(findings, *said)))
     root.ContentSequence = items
     return ContentSequence([root], is_root=True)
 

@@ -17,6 +17,7 @@ from inference.findings import (
     Verdict,
     verdict_of,
 )
+from node.report.errors import NotMadeError
 from node.report.identifiers import model_name
 
 RESEARCH_USE = "For research use only. Not for diagnosis."
@@ -214,6 +215,23 @@ def left_out_in_short(findings: Findings) -> str:
     counts = Counter(REASON[series.reason] for series in findings.series_left_out)
     listed = ", ".join(f"{number} {reason}" for reason, number in counts.most_common())
     return f"{len(findings.series_left_out)} series left out: {listed}."
+
+
+_OBJECT = {
+    "overlays": "overlay pictures",
+    "overlay_frames": "overlay pictures",
+    "summary": "summary picture",
+    "presentation_states": "presentation state",
+    "key_objects": "key object selection",
+    "segmentations": "segmentation",
+    "pdf": "PDF page",
+}
+
+
+def not_made(name: str, error: Exception) -> str:
+    """Why one of the objects beside the SR is missing. What a library says may quote the source: it is not told."""
+    why = sentence(str(error)) if isinstance(error, NotMadeError) else f"Fault: {type(error).__name__}."
+    return f"The {_OBJECT[name]} could not be made. {why}"
 
 
 def model_line(bundle: BundleIdentity) -> str:

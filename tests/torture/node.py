@@ -55,7 +55,7 @@ lease_s = 2
 poll_s = 0.1
 circuit_probe_s = 1
 [reports]
-overlays = false
+objects = ["summary"]
 [retention]
 high_watermark = 1.0
 low_watermark = 1.0

@@ -69,7 +69,7 @@ def evidence(sr: Dataset, keyword: str = "CurrentRequestedProcedureEvidenceSeque
 
 
 def build_sr(study: Study, findings: Findings, **context: object) -> Dataset:
-    alone = {"settings": ReportSettings(overlays=False, summary_picture=False)}
+    alone = {"settings": ReportSettings(objects=())}
     return document(build_report(findings, study.images, context_of(study, **(alone | context))))
 
 
@@ -445,9 +445,7 @@ def test_findings_about_an_unknown_image_are_refused(studies: dict[str, Study]) 
 
 def test_a_site_can_add_a_line_and_leave_pictures_out(studies: dict[str, Study]) -> None:
     study = studies["classic"]
-    settings = ReportSettings(
-        institution_note="Ask extension 123", overlays=False, summary_picture=False, series_number_base=7000
-    )
+    settings = ReportSettings(institution_note="Ask extension 123", objects=(), series_number_base=7000)
 
     (only,) = build_report(findings_of(study, "malignant"), study.images, context_of(study, settings=settings))
 

@@ -1,0 +1,31 @@
+"""What every report object is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from inference.findings import Findings, ImageReference
+from node.report import wording
+from node.report.context import ReportContext, ReportKind
+from node.report.evidence import SourceImages
+from node.report.finish import ObjectIdentity, object_identity
+from node.report.slice_picture import SlicePicture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """One case revision, looked up once for all of its objects.
+
+    `pictures` are the slices that can be shown: those with a finding and the key slice of each series, as far as the
+    wanted objects need them and their pixels could be read.
+    """
+
+    findings: Findings
+    sources: SourceImages
+    context: ReportContext
+    pictures: Mapping[ImageReference, SlicePicture]
+
+    def identity(self, kind: ReportKind, index: int) -> ObjectIdentity:
+        """Of the `index`-th object (from 1) of a kind."""
+        return object_identity(
+            kind, index, bundle=self.findings.bundle, context=self.context, outcome=wording.outcome(self.findings)
+        )
