@@ -129,13 +129,21 @@ def _sagittal_group(images: Sequence[StackImage]) -> tuple[list[StackImage], lis
             Reason.WRONG_PLANE,
             f"not sagittal: normal ({n[0]:.2f}, {n[1]:.2f}, {n[2]:.2f}) of {_count(len(groups), 'orientation')}",
         )
-    others = len(images) - len(groups[0])
-    if groups[0] is sagittal[0] and others <= REFERENCE_IMAGES and others < len(groups[0]):
-        return groups[0], [f"{others} images of another orientation or size set aside"] if others else []
+    others = len(images) - len(sagittal[0])
+    if _is_the_stack(sagittal, others):
+        return sagittal[0], [f"{others} images of another orientation or size set aside"] if others else []
     sizes = ", ".join(f"{len(group)} of {_look(group[0].slice)}" for group in groups[:5])
     if len(groups[0]) <= LOCALIZER_IMAGES and _planes_cross(groups):
         raise Rejection(Reason.LOCALIZER, f"few images in crossing planes: {sizes}")
     raise Rejection(Reason.MIXED_ORIENTATION, f"images of {len(groups)} orientations or sizes in one series: {sizes}")
+
+
+def _is_the_stack(sagittal: Sequence[Sequence[StackImage]], others: int) -> bool:
+    """Whether the first sagittal group is what the series shows, or its one sagittal stack beside stacks of other
+    planes. Some scanners write a whole examination into one series; a localizer has fewer images of a plane."""
+    if others <= REFERENCE_IMAGES:
+        return others < len(sagittal[0])
+    return len(sagittal[0]) > LOCALIZER_IMAGES and sum(map(len, sagittal[1:])) <= REFERENCE_IMAGES
 
 
 def _look(image: SliceHead) -> str:

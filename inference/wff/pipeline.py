@@ -75,7 +75,7 @@ class WffPipeline:
         return Findings(
             status=Status.NOT_ANALYSED,
             bundle=self._identity,
-            reason=Reason.NO_ELIGIBLE_SERIES,
+            reason=_common_reason(loaded.left_out),
             detail=f"None of {len(loaded.left_out)} series is a readable sagittal T1, T2 or fat-suppressed T2 series "
             "of the spine.",
             age_years=loaded.age_years,
@@ -99,6 +99,12 @@ class WffPipeline:
             series_left_out=loaded.left_out,
             parameters=_parameters(self._model.config.fusion),
         )
+
+
+def _common_reason(left_out: Sequence[SeriesLeftOut]) -> Reason:
+    """Why there was nothing to analyse: the one reason of all series that could have been images of the spine."""
+    reasons = {series.reason for series in left_out} - {Reason.NOT_AN_IMAGE, Reason.LOCALIZER}
+    return reasons.pop() if len(reasons) == 1 else Reason.NO_ELIGIBLE_SERIES
 
 
 def load(bundle: Bundle, *, device: str, threads: int | None) -> WffPipeline:

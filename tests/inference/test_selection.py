@@ -255,8 +255,18 @@ def test_few_images_in_crossing_planes_are_a_localizer(tmp_path: Path) -> None:
     assert only_reason(select(stack(tmp_path, 9, change=crossing_planes)))[0] is Reason.LOCALIZER
 
 
-def test_a_sagittal_and_an_axial_stack_in_one_series_are_mixed(tmp_path: Path) -> None:
-    paths = stack(tmp_path, 24, change=lambda k: {} if k < 12 else {"ImageOrientationPatient": list(AXIAL)})
+@pytest.mark.parametrize("axial", [10, 14])
+def test_of_a_sagittal_and_an_axial_stack_in_one_series_the_sagittal_one_is_read(tmp_path: Path, axial: int) -> None:
+    paths = stack(tmp_path, 12 + axial, change=lambda k: {} if k < 12 else {"ImageOrientationPatient": list(AXIAL)})
+
+    (series,) = select(paths).eligible
+
+    assert {image.image.sop_instance_uid for image in series.slices} == {f"1.2.826.0.1.{k + 1}" for k in range(12)}
+    assert f"{axial} images of another orientation or size set aside" in series.kind_evidence
+
+
+def test_two_sagittal_stacks_that_differ_in_size_are_mixed_however_large(tmp_path: Path) -> None:
+    paths = stack(tmp_path, 24, change=lambda k: {"Rows": 60} if k >= 12 else {})
 
     assert only_reason(select(paths))[0] is Reason.MIXED_ORIENTATION
 

@@ -186,10 +186,24 @@ def test_a_case_without_eligible_series_is_not_analysed_and_says_why(
 
     answer = pipeline.run(Case(case_id="c", files=only))
 
-    assert (answer.status, answer.reason) == (Status.NOT_ANALYSED, Reason.NO_ELIGIBLE_SERIES)
+    assert {s.reason for s in answer.series_left_out} == {Reason.LOCALIZER, Reason.WRONG_PLANE}
+    assert (answer.status, answer.reason) == (Status.NOT_ANALYSED, Reason.WRONG_PLANE)  # nobody missed a localizer
     assert answer.series_left_out == findings.series_left_out
     assert answer.decision is None
     assert answer.bundle == IDENTITY
+
+
+def test_series_left_out_for_several_reasons_leave_the_case_without_one_of_its_own(
+    pipeline: WffPipeline, files: tuple[Path, ...], findings: Findings, tmp_path: Path
+) -> None:
+    outside = {s.series_instance_uid for s in findings.series_left_out}
+    only = [file for file in files if read_head(file).series_instance_uid in outside]
+    (tmp_path / "damaged").write_bytes(b"no DICOM")
+
+    answer = pipeline.run(Case(case_id="c", files=(*only, tmp_path / "damaged")))
+
+    assert {s.reason for s in answer.series_left_out} >= {Reason.WRONG_PLANE, Reason.UNREADABLE}
+    assert answer.reason is Reason.NO_ELIGIBLE_SERIES
 
 
 def test_a_case_without_any_file_is_not_analysed(pipeline: WffPipeline) -> None:
