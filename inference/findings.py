@@ -95,6 +95,9 @@ class Lesion:
     probability_malignant: float  # fused probability of the image, Eq. 1
     detector_verdict: Verdict | None = None  # class with the higher detector score; None: not told
     corners_mm: tuple[Point, ...] = ()  # of the box, LPS: top left, top right, bottom right, bottom left
+    # Who this lesion is in every report about it; given by the node, empty and 0 until then
+    tracking_uid: str = ""
+    tracking_number: int = 0  # of the lesions of the case, from 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
 from inference.errors import PixelError
+from inference.findings import ImageReference
 from inference.heads import DAMAGED, is_disk_error
 from inference.selection import EligibleSeries
 from inference.stacks import SliceHead
@@ -89,19 +90,20 @@ def affine_lps(slices: Sequence[SliceHead]) -> NDArray[np.float64]:
 
 
 def window_to_uint8(volume: Volume) -> NDArray[np.uint8]:
-    """(Z, Y, X) gray values 0..255, one scale for the whole series.
-
-    The DICOM window of the series, `low = (2c - w) / 2 + 0.5`, `high = (2c + w) / 2 + 0.5`, when every slice has
-    the same single-valued one and it overlaps the series' values; else percentiles 0.5 and 99.5 of the series.
-    Padding takes no part in the percentiles. MONOCHROME1 comes out inverted. Source: WFF, intensity.
-    """
-    low, high = _limits(volume)
+    """(Z, Y, X) gray values 0..255, one scale for the whole series: `gray_limits`. MONOCHROME1 comes out inverted."""
+    low, high = gray_limits(volume)
     gray = (volume.pixels - np.float32(low)) * np.float32(255.0 / (high - low))
     scaled: NDArray[np.uint8] = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     return np.invert(scaled) if volume.inverted else scaled
 
 
-def _limits(volume: Volume) -> tuple[float, float]:
+def gray_limits(volume: Volume) -> tuple[float, float]:
+    """The modality values that become 0 and 255.
+
+    The DICOM window of the series, `low = (2c - w) / 2 + 0.5`, `high = (2c + w) / 2 + 0.5`, when every slice has
+    the same single-valued one and it overlaps the series' values; else percentiles 0.5 and 99.5 of the series.
+    Padding takes no part in the percentiles. Source: WFF, intensity.
+    """
     values = volume.pixels if volume.padding is None else volume.pixels[~volume.padding]
     darkest, brightest = (float(value) for value in np.percentile(values, PERCENTILES))
     windows = {image.window for image in volume.series.slices}
@@ -141,7 +143,7 @@ def _decode_file(file: Path, slices: Sequence[SliceHead]) -> _Decoded:
         indices = [(image.image.frame_number or 1) - 1 for image in slices]
         values, padding = [], []
         for image, stored in zip(slices, iter_pixels(dataset, indices=indices, raw=True), strict=True):
-            slope, intercept = _rescale(dataset, image)
+            slope, intercept = rescale(dataset, image.image)
             with np.errstate(over="ignore"):  # looked at in the next line
                 modality_values = (stored * np.float64(slope) + np.float64(intercept)).astype(np.float32)
             if not np.isfinite(modality_values).all():
@@ -169,15 +171,13 @@ def _check_claims(dataset: Dataset, image: SliceHead) -> None:
         raise PixelError(f"instance {uid}: colour is not supported")
 
 
-def _rescale(dataset: Dataset, image: SliceHead) -> tuple[float, float]:
+def rescale(dataset: Dataset, image: ImageReference) -> tuple[float, float]:
     """Slope and intercept: of the frame, of all frames, of the instance, in this order; absent is 1 and 0."""
-    for source in _rescale_sources(dataset, image.image.frame_number):
+    for source in _rescale_sources(dataset, image.frame_number):
         if source.get("RescaleSlope") is not None:
             slope, intercept = float(source.RescaleSlope), float(source.get("RescaleIntercept") or 0.0)
             if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0.0:
-                raise PixelError(
-                    f"instance {image.image.sop_instance_uid}: RescaleSlope {slope}, intercept {intercept}"
-                )
+                raise PixelError(f"instance {image.sop_instance_uid}: RescaleSlope {slope}, intercept {intercept}")
             return slope, intercept
     return 1.0, 0.0
 

@@ -1,7 +1,7 @@
 """From findings to report objects on disk: headers read, report built and checked, files written durably."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,13 +13,14 @@ from pydicom import Dataset, dcmread, dcmwrite
 
 from config.settings import ReportSettings
 from inference.findings import BundleIdentity, Findings, Reason, Status
+from inference.findings_json import from_json
 from inference.heads import DAMAGED, is_disk_error
 from node.report import ReportContext, ReportObject, build_report
 from storage.case_claims import AnswerRefused
 from storage.cases import Claim, NewReportObject
 from storage.errors import LeaseLost, StorageError, StorageFull
 from storage.files import FileStore, name_for
-from storage.schema import InstanceRow, ReportObjectRow
+from storage.schema import CaseResultRow, InstanceRow, ReportObjectRow
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Work:
     instances: tuple[InstanceRow, ...]
     predecessor: ReportObjectRow | None  # the SR of the revision before, which this one's SR replaces
     released: bool = False  # a person decided that the case is one patient
+    previous: Findings | None = None  # the last ones with a lesion, of a revision before
 
 
 @dataclass(slots=True)
@@ -66,6 +68,19 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+def last_with_lesions(results: Iterable[CaseResultRow]) -> Findings | None:
+    """The first of these findings that name a lesion; those of another release that cannot be read are passed over."""
+    for result in results:
+        try:
+            findings = from_json(result.findings)
+        except (ValueError, TypeError) as error:
+            log.warning("earlier_findings_unreadable", revision=result.revision, error=type(error).__name__)
+            continue
+        if findings.lesions:
+            return findings
+    return None
 
 
 def not_analysed(bundle: BundleIdentity, reason: Reason, detail: str) -> Findings:

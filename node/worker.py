@@ -14,13 +14,13 @@ from config.settings import ReportSettings, RouteSettings, Settings
 from inference.case import Case
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
-from node.answer import NotStored, Stopwatch, Work, make_report, not_analysed, storing
+from node.answer import NotStored, Stopwatch, Work, last_with_lesions, make_report, not_analysed, storing
 from node.doubts import last_decision
 from node.engine import Engine
 from node.forwarding import forward_answered
 from node.lease import Heartbeat
 from node.logs import describe_error
-from node.report import ReportError
+from node.report import ReportError, with_tracking
 from storage import case_claims, cases
 from storage.case_states import CaseEvent
 from storage.cases import Claim, NewReportObject
@@ -153,6 +153,7 @@ class Worker:
                 instances=tuple(cases.instances_of(session, claim.case_id)),
                 released=last_decision(session, claim.case_id) == CaseEvent.RELEASED,
                 predecessor=cases.previous_report(session, claim.case_id, claim.revision),
+                previous=last_with_lesions(cases.earlier_results(session, claim.case_id, claim.revision)),
             )
 
     def _answer(self, work: Work) -> None:
@@ -194,7 +195,7 @@ class Worker:
         if claim.give_up_reason is not None:
             return self._last_word(work, claim.give_up_reason, reports, watch)
         with watch.stage("engine"):
-            findings = self._engine.run(self._case(work))
+            findings = with_tracking(self._engine.run(self._case(work)), claim.group_key, work.previous)
         try:
             return _Answer(findings, make_report(findings, work, self._files, reports, watch), None)
         except ReportError as error:  # the findings and their report contradict each other: neither may leave

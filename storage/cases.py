@@ -172,6 +172,12 @@ def result(session: Session, case_id: int, revision: int | None = None) -> CaseR
     return session.scalars(statement.order_by(CaseResultRow.revision.desc()).limit(1)).one_or_none()
 
 
+def earlier_results(session: Session, case_id: int, revision: int) -> list[CaseResultRow]:
+    """The findings of the revisions before this one, newest first."""
+    earlier = CaseResultRow.case_id == case_id, CaseResultRow.revision < revision
+    return list(session.scalars(select(CaseResultRow).where(*earlier).order_by(CaseResultRow.revision.desc())))
+
+
 def previous_report(session: Session, case_id: int, revision: int) -> ReportObjectRow | None:
     """The SR of the newest revision before this one: the document that this revision's SR replaces."""
     earlier = ReportObjectRow.case_id == case_id, ReportObjectRow.revision < revision, ReportObjectRow.kind == "sr"

@@ -4,6 +4,7 @@ from node.report.build import build_report
 from node.report.context import PreviousReport, ReportContext, ReportKind, ReportObject
 from node.report.errors import ReportCheckError, ReportError
 from node.report.identifiers import MANUFACTURER, is_own_object, report_uid
+from node.report.tracking import with_tracking
 
 __all__ = [
     "MANUFACTURER",
@@ -16,4 +17,5 @@ __all__ = [
     "build_report",
     "is_own_object",
     "report_uid",
+    "with_tracking",
 ]

@@ -19,6 +19,7 @@ from node.report.material import Material
 from node.report.measurement_report import build_measurement_report
 from node.report.slice_picture import SlicePicture, load_slice_pictures
 from node.report.summary import key_slices
+from node.report.tracking import with_tracking
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +38,9 @@ _UNEXPECTED: Final = (NotMadeError, ValueError, TypeError, AttributeError, Looku
 def build_report(findings: Findings, images: Mapping[str, Dataset], context: ReportContext) -> list[ReportObject]:
     """All report objects of one case revision: the SR first, then the others in the order of the settings.
 
-    `images` are the headers of the case by SOP Instance UID, read without pixels. Findings that say "not analysed"
-    or "no lesion" give a report too. What cannot be made beside the SR is left out, and the SR says so. The same
-    inputs give the same bytes.
+    `images` are the headers of the case by SOP Instance UID, read without pixels. Lesions that are not tracked yet
+    (`with_tracking`) are taken for new ones. Findings that say "not analysed" or "no lesion" give a report too. What
+    cannot be made beside the SR is left out, and the SR says so. The same inputs give the same bytes.
 
     Raises
     ------
@@ -50,6 +51,7 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
     OSError
         a file cannot be read; a retry may help.
     """
+    findings = with_tracking(findings, context.group_key)
     sources = source_images(findings, images, context)
     material = Material(
         findings=findings, sources=sources, context=context, pictures=_pictures(findings, sources, context)

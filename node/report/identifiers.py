@@ -7,7 +7,7 @@ import json
 from importlib import metadata
 from uuid import UUID, uuid5
 
-from inference.findings import Box, BundleIdentity, ImageReference, Verdict
+from inference.findings import Box, BundleIdentity, ImageReference
 
 MANUFACTURER = "SpineNode"
 _MODEL_NAME_PREFIX = "SpineNode "
@@ -38,11 +38,10 @@ def device_uid(bundle_sha256: str, component: str = "") -> str:
     return derived_uid("device", bundle_sha256, component)
 
 
-def tracking_uid(group_key: str, image: ImageReference, box: Box, verdict: Verdict) -> str:
-    """The same finding in a later revision gets the same UID: it depends on the image, the pixels and the detector's
-    class, not on the fusion, in which other sequences and the age take part."""
+def tracking_uid(group_key: str, image: ImageReference, box: Box, ordinal: int) -> str:
+    """Of a new lesion: by its image and pixels, and an ordinal among lesions that have both in common."""
     corners = (round(box.x0), round(box.y0), round(box.x1), round(box.y1))
-    return derived_uid("finding", group_key, image.sop_instance_uid, image.frame_number or 0, *corners, verdict.value)
+    return derived_uid("finding", group_key, image.sop_instance_uid, image.frame_number or 0, *corners, ordinal)
 
 
 def short_hash(bundle: BundleIdentity) -> str:

@@ -41,7 +41,7 @@ from node.report.context import PreviousReport, ReportContext
 from node.report.evaluations import evaluations
 from node.report.evidence import SourceImages, identity_note, reference_only
 from node.report.finish import CHARACTER_SET, finish, object_identity
-from node.report.identifiers import MANUFACTURER, derived_uid, tracking_uid
+from node.report.identifiers import MANUFACTURER, derived_uid
 from node.report.patient_study import copy_elements, decoded_text
 
 TEMPLATE = "1500"
@@ -116,8 +116,7 @@ def _lesion_group(
     )
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
-            uid=UID(tracking_uid(context.group_key, image, lesion.box, lesion.detector_verdict or lesion.verdict)),
-            identifier=f"{MANUFACTURER} lesion {index + 1}",
+            uid=UID(lesion.tracking_uid), identifier=f"{MANUFACTURER} lesion {lesion.tracking_number}"
         ),
         referenced_region=region,
         geometric_purpose=concept(codes.BOUNDED_BY),

@@ -409,6 +409,27 @@ def test_a_late_image_gives_a_second_report_that_names_the_first(ready_site: Sit
     assert first.SOPInstanceUID in str(reports[1].PredecessorDocumentsSequence)
 
 
+def test_a_lesion_keeps_its_tracking_identity_in_the_report_that_a_late_image_brings(ready_site: Site) -> None:
+    first, shifted = _findings_on("2.25.10002"), _findings_on("2.25.10002")
+    moved = replace(shifted.lesions[0], box=Box(x0=2.6, y0=2.2, x1=8.4, y1=8), verdict=Verdict.BENIGN)
+    new = replace(shifted.lesions[0], box=Box(x0=10, y0=10, x1=15, y1=15))
+    ready_site.engine.script = [lambda _case: first, lambda _case: replace(shifted, lesions=(new, moved))]
+    worker = ready_site.worker()
+    worker.run_once()
+    ready_site.receive(mr_image(4))
+    ready_site.make_ready()
+
+    worker.run_once()
+
+    identities = [_tracked(one) for one in ready_site.objects() if one.Modality == "SR"]
+    assert [[identifier for _, identifier in report] for report in identities] == [
+        ["SpineNode lesion 1"],
+        ["SpineNode lesion 2", "SpineNode lesion 1"],
+    ]
+    assert identities[1][1] == identities[0][0]
+    assert identities[1][0][0] != identities[0][0][0]
+
+
 def test_a_case_whose_route_was_renamed_goes_the_way_of_its_sender_now(ready_site: Site) -> None:
     renamed = RouteSettings(name="spine-2", callers=("SCANNER",), results_to=("archive",))
     ready_site.settings = ready_site.settings.model_copy(update={"routes": (renamed,)})
@@ -514,6 +535,17 @@ def test_no_log_line_of_a_case_identifies_the_patient(ready_site: Site) -> None:
     assert "case_reported" in text
     for secret in (PATIENT_ID, *PATIENT_NAME.split("^"), "19700101"):
         assert secret not in text
+
+
+def _tracked(report: pydicom.Dataset) -> list[tuple[str, str]]:
+    """Tracking UID and identifier of each measurement group."""
+    groups = [item for part in report.ContentSequence for item in part.get("ContentSequence", ())]
+    found = []
+    for group in groups:
+        values = {item.ConceptNameCodeSequence[0].CodeValue: item for item in group.get("ContentSequence", ())}
+        if "112040" in values:
+            found.append((str(values["112040"].UID), str(values["112039"].TextValue)))
+    return found
 
 
 def _findings_on(sop_instance_uid: str, *, used: tuple[str, ...] = ()) -> Findings:

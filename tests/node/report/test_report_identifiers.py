@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from pydicom import dcmwrite
 
-from inference.findings import Box, ImageReference, Verdict
+from inference.findings import Box, ImageReference
 from node.report import ReportObject, build_report, is_own_object, report_uid
 from node.report.identifiers import algorithm_version, model_name, tracking_uid
 from tests.node.report.report_sources import BUNDLE, Study, context_of, findings_of
@@ -54,12 +54,12 @@ def test_uids_are_valid() -> None:
         assert not uid.split(".")[-1].startswith("0")
 
 
-def test_a_tracking_uid_tells_frames_boxes_and_classes_apart() -> None:
+def test_a_tracking_uid_tells_frames_and_boxes_apart() -> None:
     uids = {
-        tracking_uid("key", IMAGE, BOX, Verdict.BENIGN),
-        tracking_uid("key", IMAGE, BOX, Verdict.MALIGNANT),
-        tracking_uid("key", replace(IMAGE, frame_number=5), BOX, Verdict.BENIGN),
-        tracking_uid("key", IMAGE, replace(BOX, x1=9), Verdict.BENIGN),
+        tracking_uid("key", IMAGE, BOX, 0),
+        tracking_uid("key", IMAGE, BOX, 1),
+        tracking_uid("key", replace(IMAGE, frame_number=5), BOX, 0),
+        tracking_uid("key", IMAGE, replace(BOX, x1=9), 0),
     }
 
     assert len(uids) == 4
