@@ -144,6 +144,8 @@ class _Scan:
                 return
             previous = tag
             if tag in _NEEDED:
+                if tag == _CHARACTER_SET and self.encoding.explicit and data[offset + 4 : offset + 6] != b"CS":
+                    raise Undecided  # of another VR a parser may not take its values apart
                 if is_sequence or length > _LONGEST_VALUE:  # of undefined length, too
                     raise Undecided
                 if value_at + length > end:

@@ -149,6 +149,15 @@ def test_a_beginning_gives_the_same_head_or_asks_for_more(image: Dataset, length
     assert head == parsed(data, EXPLICIT)
 
 
+@pytest.mark.parametrize("vr", [b"ST", b"LT", b"SH"])
+def test_a_character_set_of_another_vr_is_left_to_the_parser(vr: bytes) -> None:
+    data = encoded(mr_image(SpecificCharacterSet=["ISO 2022 IR 13", "ISO 2022 IR 87"], PatientName="Yamada^Tarou"))
+    at = data.index(b"\x08\x00\x05\x00CS") + 4
+
+    assert scanned(data, EXPLICIT) != UNDECIDED
+    assert scanned(data[:at] + vr + data[at + 2 :], EXPLICIT) == UNDECIDED
+
+
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")
