@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST_WORKERS ?= 4
 
-.PHONY: help setup demo picture test check lint format peers demo-bundle bench torture fuzz soak lock clean
+.PHONY: help setup demo docs picture test check lint format peers results-page demo-bundle bench torture fuzz soak lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,11 +41,18 @@ format: setup ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-peers: ## Debian packages of the real peers that the system tests talk to
+peers: ## Debian packages of the real peers that the system tests talk to, and OHIF's pages
 	@sh tests/system/install_peers.sh
+	@sh tests/system/fetch_ohif.sh
+
+docs: setup ## the tables of the conformance statement, from the code
+	$(BIN)/python -m node.conformance docs/conformance.md
 
 picture: demo ## renew the README's picture from the demo
 	mkdir -p docs/images && cp demo-output/pictures/case-1-summary-00.png docs/images/demo-summary.png
+
+results-page: setup peers ## renew the pictures of docs/results.md: a phantom's report in DCMTK, Orthanc and OHIF
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.results_page
 
 demo-bundle: setup ## train the demo bundle again on the phantom and measure it (about an hour on 4 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom

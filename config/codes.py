@@ -34,12 +34,20 @@ QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")  #
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")  # CID 7162
 BOUNDED_BY = Code("75958009", "SCT", "Bounded by")  # CID 219: the polyline is a box, not an outline
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
+SEGMENTATION = Code("113076", "DCM", "Segmentation")  # CID 7203: how an image came from its source
 SOURCE_IMAGE_FOR_PROCESSING = Code("121322", "DCM", "Source image for image processing operation")
 
 # What was found
 MORPHOLOGICALLY_ABNORMAL_STRUCTURE = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 LESION = Code("52988006", "SCT", "Lesion")
 SPINE = Code("421060004", "SCT", "Spine")
+CERVICAL_SPINE = Code("122494005", "SCT", "Cervical spine")
+THORACIC_SPINE = Code("122495006", "SCT", "Thoracic spine")
+LUMBAR_SPINE = Code("122496007", "SCT", "Lumbar spine")
+SACRUM = Code("54735007", "SCT", "Sacrum")
+CERVICO_THORACIC_SPINE = Code("1217257000", "SCT", "Cervico-thoracic spine")
+THORACO_LUMBAR_SPINE = Code("1217256009", "SCT", "Thoraco-lumbar spine")
+LUMBO_SACRAL_SPINE = Code("1217253001", "SCT", "Lumbo-sacral spine")
 PROBABILITY_OF_CANCER = Code("111047", "DCM", "Probability of cancer")  # CID 6048
 CERTAINTY_OF_FINDING = Code("111012", "DCM", "Certainty of Finding")
 ASSESSMENT_CATEGORY = Code("111005", "DCM", "Assessment Category")
@@ -59,6 +67,8 @@ NONE_SUCCEEDED = Code("111245", "DCM", "No algorithms succeeded; without finding
 # Text and context
 IMPRESSION = Code("121073", "DCM", "Impression")
 COMMENT = Code("121106", "DCM", "Comment")
+OF_INTEREST = Code("113000", "DCM", "Of Interest")  # CID 7010, title of a key object selection
+KEY_OBJECT_DESCRIPTION = Code("113012", "DCM", "Key Object Description")  # TID 2010
 SUBJECT_AGE = Code("121033", "DCM", "Subject Age")
 SERIES_INSTANCE_UID = Code("112002", "DCM", "Series Instance UID")
 
@@ -66,6 +76,7 @@ SERIES_INSTANCE_UID = Code("112002", "DCM", "Series Instance UID")
 PERCENT = Code("%", "UCUM", "Percent")
 NO_UNITS = Code("1", "UCUM", "no units")
 YEARS = Code("a", "UCUM", "year")
+MINUTES = Code("min", "UCUM", "minute")
 
 # Weighting of a sequence
 T1_WEIGHTED = Code("110804", "DCM", "T1 Weighted MR Signal Intensity")
@@ -98,6 +109,7 @@ TRAINING_DATA = Code("1303", PRIVATE_SCHEME, "Training data of the model")
 VALIDATION_DATA = Code("1304", PRIVATE_SCHEME, "Validation of the model")
 NO_LESION_DETECTED = Code("1305", PRIVATE_SCHEME, "No lesion detected")
 NOT_ANALYSED = Code("1306", PRIVATE_SCHEME, "Not analysed")
+ANSWER_DELAY = Code("1307", PRIVATE_SCHEME, "Time from the last image to the analysis, where it was long")
 
 # Why a series or a case was not used. DCM where the standard has the same meaning (CID 9300, 7011), else private.
 OBJECTS_INCORRECTLY_FORMATTED = Code("110521", "DCM", "Objects incorrectly formatted")

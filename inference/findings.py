@@ -142,6 +142,7 @@ class SeriesUsed:
     kind: SequenceKind
     kind_evidence: str  # e.g. "TR 400 ms, TE 15 ms"
     images: tuple[ImageReference, ...]  # in spatial order
+    gray_limits: tuple[float, float] | None = None  # modality values that the networks saw as black and white
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,9 +89,12 @@ def affine_lps(slices: Sequence[SliceHead]) -> NDArray[np.float64]:
     return affine
 
 
-def window_to_uint8(volume: Volume) -> NDArray[np.uint8]:
-    """(Z, Y, X) gray values 0..255, one scale for the whole series: `gray_limits`. MONOCHROME1 comes out inverted."""
-    low, high = gray_limits(volume)
+def window_to_uint8(volume: Volume, limits: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """(Z, Y, X) gray values 0..255, one scale for the whole series. MONOCHROME1 comes out inverted.
+
+    `limits`: the `gray_limits` of the volume, where they are known already.
+    """
+    low, high = limits or gray_limits(volume)
     gray = (volume.pixels - np.float32(low)) * np.float32(255.0 / (high - low))
     scaled: NDArray[np.uint8] = np.clip(np.rint(gray), 0, 255).astype(np.uint8)
     return np.invert(scaled) if volume.inverted else scaled

@@ -114,6 +114,7 @@ def _context(work: Work, headers: Mapping[str, Dataset], files: FileStore, setti
         predecessor=work.predecessor,
         released=work.released,
         identity=_identity(work.instances[0]),  # the last resort when no header can be used
+        waited_s=(work.claim.state_since - max(row.received_at for row in work.instances)).total_seconds(),
     )
 
 

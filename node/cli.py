@@ -14,6 +14,7 @@ from node.commands import (
     demo,
     outbox,
     quarantine,
+    report,
     retention,
     sending,
     serving,
@@ -31,7 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A DICOM node that finds spine tumours on MR series and sends back SR and overlays. For research use.",
 )
-for group in (serving, sending, status, outbox, case, verify, retention, quarantine, configuration, database, demo):
+for group in (
+    serving,
+    sending,
+    status,
+    outbox,
+    case,
+    report,
+    verify,
+    retention,
+    quarantine,
+    configuration,
+    database,
+    demo,
+):
     group.register(app)
 
 

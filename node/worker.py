@@ -20,7 +20,7 @@ from node.engine import Engine
 from node.forwarding import forward_answered
 from node.lease import Heartbeat
 from node.logs import describe_error
-from node.report import ReportError, with_tracking
+from node.report import ReportCheckError, ReportError, with_tracking
 from storage import case_claims, cases
 from storage.case_states import CaseEvent
 from storage.cases import Claim, NewReportObject
@@ -204,19 +204,30 @@ class Worker:
                 self._engine.identity, Reason.MODEL_FAILURE, "The result did not pass the check of its own report."
             )
             failed_reason = f"the report was refused: {_told(error)}"
-            return _Answer(substitute, make_report(substitute, work, self._files, reports, watch), failed_reason)
+            return _Answer(substitute, self._not_analysed(substitute, work, reports, watch), failed_reason)
 
     def _last_word(self, work: Work, reason: str, reports: ReportSettings, watch: Stopwatch) -> _Answer:
         """No model is run any more. Even when no report can be made the case ends, with the reason, as failed."""
         kind = Reason.IDENTITY_CONFLICT if reason.startswith(cases.REJECTION) else Reason.MODEL_FAILURE
         findings = not_analysed(self._engine.identity, kind, reason)
         try:
-            return _Answer(findings, make_report(findings, work, self._files, reports, watch), reason)
+            return _Answer(findings, self._not_analysed(findings, work, reports, watch), reason)
         except NotStored:
             raise  # no room, no disk: the report can be made later
         except Exception as error:  # the last resort of a case: whatever is wrong with its images, it must end
             log.exception("report_impossible", effect="the case has failed and no object was made")
             return _Answer(findings, [], f"{reason}; no report could be made: {_told(error)}")
+
+    def _not_analysed(
+        self, findings: Findings, work: Work, reports: ReportSettings, watch: Stopwatch
+    ) -> list[NewReportObject]:
+        """The report without a result; the structured report alone where one of its companions does not pass."""
+        try:
+            return make_report(findings, work, self._files, reports, watch)
+        except ReportCheckError:
+            log.exception("report_refused", effect="the structured report goes alone")
+            alone = reports.model_copy(update={"objects": ()})
+            return make_report(findings, work, self._files, alone, watch)
 
     def _case(self, work: Work) -> Case:
         files = tuple(self._files.path(row.file) for row in work.instances)

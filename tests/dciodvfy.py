@@ -2,17 +2,16 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Final
 
-DCIODVFY: Final = shutil.which("dciodvfy")
-# Faults of the validator, each with its reason; everything else is a fault of the object.
-EXPLAINED: Final[dict[str, str]] = {}
+from pydicom import dcmread
+
+from tests.validators.explained import unexplained
+from tests.validators.tool import run
 
 
 def installed() -> bool:
-    return DCIODVFY is not None
+    return shutil.which("dciodvfy") is not None
 
 
 def errors_of(path: Path) -> list[str]:
@@ -21,10 +20,16 @@ def errors_of(path: Path) -> list[str]:
     Its exit status is useless and an unreadable file yields no error line, so the line with the IOD's name has to
     be there.
     """
-    assert DCIODVFY is not None
-    run = subprocess.run([DCIODVFY, "-new", str(path)], capture_output=True, text=True, timeout=120, errors="replace")
-    lines = (run.stdout + run.stderr).splitlines()
-    errors = [line for line in lines if line.startswith("Error") and not any(known in line for known in EXPLAINED)]
+    _, lines = run("dciodvfy", "-new", path)
+    errors = [_with_character_set(line, path) for line in lines if line.startswith("Error")]
     if not any(re.fullmatch(r"\w+", line) for line in lines):
         errors.append(f"dciodvfy recognised no IOD: {lines[:3]}")
-    return errors
+    return unexplained("dciodvfy", errors)
+
+
+def _with_character_set(line: str, path: Path) -> str:
+    """What a complaint about characters does not say: which set the object declares."""
+    if "character repertoire" not in line:
+        return line
+    declared = dcmread(path, specific_tags=["SpecificCharacterSet"]).get("SpecificCharacterSet", "nothing")
+    return f"{line}; declared: {declared}"

@@ -25,7 +25,7 @@ from inference.findings import (
 from inference.heads import Vector
 from inference.plane import box_corners_mm
 from inference.selection import EligibleSeries, SliceHead, patient_age_years, read_head, select_series
-from inference.volume import load_volume, window_to_uint8
+from inference.volume import gray_limits, load_volume, window_to_uint8
 from inference.wff.config import FusionConfig
 from inference.wff.model import Images, StageTimes, WffModel
 from inference.wff.reading import PatientReading, SequenceReading, SliceReading
@@ -40,6 +40,7 @@ class _Loaded:
 
     series: tuple[EligibleSeries, ...]
     images: tuple[Images, ...]
+    gray_limits: tuple[tuple[float, float], ...]  # of each series, modality values
     left_out: tuple[SeriesLeftOut, ...]
     age_years: float | None
 
@@ -95,7 +96,7 @@ class WffPipeline:
             decision=decision,
             age_years=loaded.age_years,
             age_probability=self._model.age_table.probability(loaded.age_years),
-            series_used=tuple(_used(s) for s in loaded.series),
+            series_used=tuple(map(_used, loaded.series, loaded.gray_limits)),
             series_left_out=loaded.left_out,
             parameters=_parameters(self._model.config.fusion),
         )
@@ -127,17 +128,20 @@ def _load(case: Case) -> _Loaded:
     """Selects the series and decodes them; a series with broken pixels is left out and the rest goes on."""
     heads = [read_head(file) for file in case.files]
     selection = select_series(heads)
-    series, images, left_out = [], [], list(selection.left_out)
+    series, images, limits, left_out = [], [], [], list(selection.left_out)
     for candidate in selection.eligible:
         try:
-            windowed = window_to_uint8(load_volume(candidate))
+            volume = load_volume(candidate)
+            seen = gray_limits(volume)
+            windowed = window_to_uint8(volume, seen)
         except PixelError as error:
             log.warning("series_left_out", case_id=case.case_id, reason=Reason.BROKEN_PIXELS, detail=str(error))
             left_out.append(_broken(candidate, error))
             continue
         series.append(candidate)
         images.append(windowed)
-    return _Loaded(tuple(series), tuple(images), tuple(left_out), patient_age_years(heads))
+        limits.append(seen)
+    return _Loaded(tuple(series), tuple(images), tuple(limits), tuple(left_out), patient_age_years(heads))
 
 
 def _broken(series: EligibleSeries, error: PixelError) -> SeriesLeftOut:
@@ -167,13 +171,14 @@ def _detail(series: Sequence[EligibleSeries], reading: PatientReading) -> str:
     return f"Lesions were detected on {sum(voting)} of {images} images, in {len(voting)} of {len(series)} series."
 
 
-def _used(series: EligibleSeries) -> SeriesUsed:
+def _used(series: EligibleSeries, gray_limits: tuple[float, float]) -> SeriesUsed:
     return SeriesUsed(
         series_instance_uid=series.series_instance_uid,
         study_instance_uid=series.study_instance_uid,
         kind=series.kind,
         kind_evidence=series.kind_evidence,
         images=tuple(s.image for s in series.slices),
+        gray_limits=gray_limits,
     )
 
 

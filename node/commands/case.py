@@ -57,7 +57,7 @@ def show(context: typer.Context, case_id: CaseId, as_json: AsJson = False) -> No
     from node.commands.output import show_json
 
     with memory_of(settings_of(context)) as database, database.reading() as session:
-        data = details(session, _case(session, case_id))
+        data = details(session, case_of(session, case_id))
     if as_json:
         show_json(data)
     else:
@@ -96,7 +96,7 @@ def _decide(
     if not reason.strip():
         raise NodeError("--reason is empty: say why, the history keeps it")
     with memory_of(settings_of(context)) as database, database.transaction() as session:
-        case = _case(session, case_id)
+        case = case_of(session, case_id)
         if case.state != CaseState.HELD.value:
             raise NodeError(f"case {case_id} is {case.state}: only a held case can be released or rejected")
         decision(session, case, reason.strip(), database.now())
@@ -107,7 +107,8 @@ def _decide(
         show_text(f"case {case_id} is {after['state']} now")
 
 
-def _case(session: "Session", case_id: int) -> "CaseRow":
+def case_of(session: "Session", case_id: int) -> "CaseRow":
+    """Raises NodeError where there is no such case."""
     from node.errors import NodeError
     from storage.schema import CaseRow
 

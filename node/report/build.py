@@ -15,8 +15,13 @@ from node.report.context import ReportContext, ReportObject
 from node.report.errors import NotMadeError
 from node.report.evidence import SourceImages, source_images
 from node.report.identifiers import short_hash
+from node.report.key_objects import build_key_objects
 from node.report.material import Material
 from node.report.measurement_report import build_measurement_report
+from node.report.overlay_frames import build_overlay_frames
+from node.report.pdf import build_pdf
+from node.report.presentation_state import build_presentation_states
+from node.report.segmentation import build_segmentations
 from node.report.slice_picture import SlicePicture, load_slice_pictures
 from node.report.summary import key_slices
 from node.report.tracking import with_tracking
@@ -28,8 +33,13 @@ Build = Callable[[Material], list[ReportObject]]
 _BUILD: Final[dict[ObjectName, Build]] = {
     "overlays": build_overlays,
     "summary": build_summary,
+    "pdf": build_pdf,
+    "presentation_states": build_presentation_states,
+    "key_objects": build_key_objects,
+    "overlay_frames": build_overlay_frames,
+    "segmentations": build_segmentations,
 }
-_SHOWS_LESIONS: Final = frozenset({"overlays", "overlay_frames"})
+_SHOWS_LESIONS: Final = frozenset({"overlays", "overlay_frames", "presentation_states"})
 _SHOWS_KEY_SLICES: Final = frozenset({"summary", "pdf"})
 # What libraries raise on values of a source that they do not expect
 _UNEXPECTED: Final = (NotMadeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
@@ -66,7 +76,7 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
             not_made.append(wording.not_made(name, error))
     document = build_measurement_report(findings, sources, context, not_made)
     objects = [ReportObject(kind="sr", dataset=document), *beside]
-    check_objects(objects, sources.headers, sources.source, one_patient=not context.released)
+    check_objects(objects, sources.headers, sources.source, findings=findings, one_patient=not context.released)
     log.info(
         "report_built",
         revision=context.revision,

@@ -1,12 +1,15 @@
 """The pictures as Secondary Captures: one overlay per image with a box, and the summary."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import structlog
+from PIL import Image
 
 from node.report.context import ReportObject
-from node.report.evidence import identity_note
 from node.report.finish import written_at
 from node.report.material import Material
-from node.report.overlay import draw_overlay, overlay_subjects
+from node.report.overlay import OverlaySubject, draw_overlay, overlay_subjects
 from node.report.secondary_capture import Capture, build_secondary_capture
 from node.report.summary import draw_summary, key_slices
 
@@ -15,23 +18,41 @@ log = structlog.get_logger(__name__)
 OVERLAY_DESCRIPTION = "Source slice with AI lesion boxes burned in, enlarged, footer added"
 
 
-def build_overlays(material: Material) -> list[ReportObject]:
-    """One object per image with a box; an image whose pixels cannot be read is left out and logged."""
-    findings, objects = material.findings, []
-    for index, subject in enumerate(overlay_subjects(findings), start=1):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """One drawn overlay, and its place among all images with a box."""
+
+    number: int  # from 1
+    subject: OverlaySubject
+    picture: Image.Image
+    orientation: tuple[float, ...]  # of the slice, 6 direction cosines
+
+
+def drawn_overlays(material: Material) -> Iterator[Overlay]:
+    """One per image with a box; an image whose pixels cannot be read is left out and logged."""
+    bundle, palette = material.findings.bundle, material.context.settings.palette
+    for number, subject in enumerate(overlay_subjects(material.findings), start=1):
         picture = material.pictures.get(subject.image)
         if picture is None:
             log.warning("overlay_left_out", sop_instance_uid=subject.image.sop_instance_uid)
             continue
+        drawn = draw_overlay(subject, picture, bundle, palette)
+        yield Overlay(number=number, subject=subject, picture=drawn, orientation=picture.orientation)
+
+
+def build_overlays(material: Material) -> list[ReportObject]:
+    """One object per image with a box."""
+    objects = []
+    for overlay in drawn_overlays(material):
         capture = Capture(
-            picture=draw_overlay(subject, picture, findings.bundle),
-            identity=material.identity("overlay", index),
-            shown=[subject.image],
+            pictures=[overlay.picture],
+            identity=material.identity("overlay", overlay.number),
+            shown=[overlay.subject.image],
             description=OVERLAY_DESCRIPTION,
-            orientation=picture.orientation,
+            orientation=overlay.orientation,
         )
         dataset = build_secondary_capture(
-            capture, sources=material.sources, bundle=findings.bundle, context=material.context
+            capture, sources=material.sources, bundle=material.findings.bundle, context=material.context
         )
         objects.append(ReportObject(kind="overlay", dataset=dataset))
     return objects
@@ -39,14 +60,16 @@ def build_overlays(material: Material) -> list[ReportObject]:
 
 def build_summary(material: Material) -> list[ReportObject]:
     findings, sources, context = material.findings, material.sources, material.context
+    picture = draw_summary(
+        findings,
+        material.pictures,
+        context.settings.palette,
+        note=context.settings.institution_note,
+        made_at=written_at(sources.source, context).strftime("%Y-%m-%d %H:%M"),
+        warning=material.warning,
+    )
     capture = Capture(
-        picture=draw_summary(
-            findings,
-            material.pictures,
-            note=context.settings.institution_note,
-            made_at=written_at(sources.source, context).strftime("%Y-%m-%d %H:%M"),
-            warning=identity_note(findings, sources, context),
-        ),
+        pictures=[picture],
         identity=material.identity("summary", 1),
         shown=[image for image in key_slices(findings).values() if image in material.pictures],
         description="Summary of the AI result with one key slice per sequence",

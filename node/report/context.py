@@ -45,6 +45,12 @@ class ReportContext:
     identity: Dataset | None = None  # patient and study attributes, for a case without one readable header
     zone: tzinfo | None = None
     released: bool = False  # a person decided that images under several PatientIDs are of one patient
+    waited_s: float = 0.0  # from the last image's arrival to the analysis
+
+    @property
+    def late_s(self) -> float | None:
+        """How long the answer took, where the site calls that late."""
+        return self.waited_s if self.waited_s > self.settings.late_after_s else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

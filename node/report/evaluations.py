@@ -12,8 +12,11 @@ from node.report.coding import ASSESSMENT, REASON, WEIGHTING
 from node.report.content_items import code, container, count, number, percentage, text, uid
 
 
-def evaluations(findings: Findings, *notes: str) -> Iterable[ContentItem]:
-    """TID 1500 row 12: what is said about the patient, the sequences and the run. Empty notes are left out."""
+def evaluations(findings: Findings, *notes: str, late_s: float | None = None) -> Iterable[ContentItem]:
+    """TID 1500 row 12: what is said about the patient, the sequences and the run. Empty notes are left out.
+
+    `late_s`: seconds from the last image to the analysis, of a late answer.
+    """
     yield code(codes.RUN_SUMMARY, wording.run_summary(findings))
     yield text(codes.IMPRESSION, wording.impression(findings))
     yield from _patient_result(findings)
@@ -25,6 +28,9 @@ def evaluations(findings: Findings, *notes: str) -> Iterable[ContentItem]:
         yield text(codes.COMMENT, wording.PHANTOM)
     yield text(codes.TRAINING_DATA, findings.bundle.trained_on)
     yield text(codes.VALIDATION_DATA, findings.bundle.validated_on)
+    if late_s is not None:
+        yield text(codes.COMMENT, wording.late(late_s))
+        yield number(codes.ANSWER_DELAY, round(late_s / 60), codes.MINUTES)
     for note in filter(None, notes):
         yield text(codes.COMMENT, note)
     for vote in findings.sequences:

@@ -15,6 +15,7 @@ from node.report import wording
 from node.report.context import ReportContext
 from node.report.errors import ReportError
 from node.report.identifiers import is_own_object
+from node.report.patient_study import UNREADABLE
 
 log = structlog.get_logger(__name__)
 
@@ -160,6 +161,6 @@ def _text(header: Dataset, keyword: str) -> str:
     """The value as text; empty when absent or when it cannot be converted at all (e.g. "***" as a number)."""
     try:
         value = header.get(keyword, "")
-    except (ValueError, TypeError, ArithmeticError):
+    except UNREADABLE:
         return ""
     return "" if value is None else str(value).strip()

@@ -12,6 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.findings import BundleIdentity
 from node.report.algorithm import contributing_equipment
+from node.report.character_set import UTF_8, choose_character_set
 from node.report.context import ReportContext, ReportKind
 from node.report.identifiers import (
     IMPLEMENTATION_CLASS_UID,
@@ -23,32 +24,11 @@ from node.report.identifiers import (
     series_uid,
     software_version,
 )
+from node.report.kinds import KINDS, SERIES_NUMBERS_PER_REVISION
 from node.report.patient_study import copy_patient_and_study, decoded_text
 
-CHARACTER_SET = "ISO_IR 192"  # UTF-8 holds every name of every source
+CHARACTER_SET = UTF_8  # of an object in the making; it holds every name of every source
 _IMPLEMENTATION_VERSION_NAME = "SPINENODE"
-# Series of one revision, in the order in which a reader wants them: the picture first
-_SERIES_OFFSET: dict[ReportKind, int] = {
-    "summary": 0,
-    "overlay": 1,
-    "sr": 2,
-    "presentation_state": 3,
-    "key_objects": 4,
-    "segmentation": 5,
-    "pdf": 6,
-    "overlay_frames": 7,
-}
-_SERIES_NUMBERS_PER_REVISION = 10
-_SERIES_NAME: dict[ReportKind, str] = {
-    "summary": "summary",
-    "overlay": "overlay",
-    "sr": "SR",
-    "presentation_state": "boxes",
-    "key_objects": "key images",
-    "segmentation": "segmentation",
-    "pdf": "PDF",
-    "overlay_frames": "overlay",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +49,12 @@ def object_identity(
 ) -> ObjectIdentity:
     """Identity of the `index`-th object (from 1) of a kind. PACS rules match on `outcome`, the description's end."""
     key = (context.group_key, context.revision, bundle.sha256)
-    revision_offset = _SERIES_NUMBERS_PER_REVISION * (context.revision - 1)
+    revision_offset = SERIES_NUMBERS_PER_REVISION * (context.revision - 1)
     return ObjectIdentity(
         kind=kind,
         sop_instance_uid=report_uid(*key, kind, index),
         series_instance_uid=series_uid(*key, kind),
-        series_number=context.settings.series_number_base + revision_offset + _SERIES_OFFSET[kind],
+        series_number=context.settings.series_number_base + revision_offset + KINDS[kind].series_offset,
         series_description=_description(context.settings.series_description, kind, bundle, outcome),
         rule_attributes=getattr(context.settings.rules, outcome.replace(" ", "_")),
         instance_number=index,
@@ -82,7 +62,7 @@ def object_identity(
 
 
 def _description(pattern: str, kind: ReportKind, bundle: BundleIdentity, outcome: str) -> str:
-    words = {"{model}": model_name(bundle), "{object}": _SERIES_NAME[kind], "{verdict}": outcome}
+    words = {"{model}": model_name(bundle), "{object}": KINDS[kind].word, "{verdict}": outcome}
     for place, word in words.items():
         pattern = pattern.replace(place, word)
     return pattern[:64]  # VR LO
@@ -103,13 +83,14 @@ def finish(
 ) -> Dataset:
     """Give an object everything that report objects share; returns the same dataset.
 
-    `dataset` needs SOPClassUID, SOPInstanceUID and StudyInstanceUID.
+    `dataset` needs SOPClassUID, SOPInstanceUID and StudyInstanceUID, and all of its texts: the character set is chosen
+    by them.
     """
-    dataset.SpecificCharacterSet = CHARACTER_SET
     copy_patient_and_study(source, dataset)
     _series(dataset, identity)
     _equipment(dataset, bundle)
     _times(dataset, written_at(source, context))
+    choose_character_set(dataset, source, context.settings.character_set)
     dataset.file_meta = _file_meta(dataset)
     return dataset
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inference.findings import Findings, ImageReference
 from node.report import wording
 from node.report.context import ReportContext, ReportKind
-from node.report.evidence import SourceImages
+from node.report.evidence import SourceImages, identity_note
 from node.report.finish import ObjectIdentity, object_identity
 from node.report.slice_picture import SlicePicture
 
@@ -29,3 +29,10 @@ class Material:
         return object_identity(
             kind, index, bundle=self.findings.bundle, context=self.context, outcome=wording.outcome(self.findings)
         )
+
+    @property
+    def warning(self) -> str:
+        """What a reader of this report must know besides the result: doubts of identity, a late answer; or empty."""
+        late = self.context.late_s
+        notes = [identity_note(self.findings, self.sources, self.context), "" if late is None else wording.late(late)]
+        return " ".join(filter(None, notes))

@@ -40,9 +40,11 @@ from node.report.content_items import container, in_percent
 from node.report.context import PreviousReport, ReportContext
 from node.report.evaluations import evaluations
 from node.report.evidence import SourceImages, identity_note, reference_only
+from node.report.finding_site import finding_site
 from node.report.finish import CHARACTER_SET, finish, object_identity
 from node.report.identifiers import MANUFACTURER, derived_uid
-from node.report.patient_study import copy_elements, decoded_text
+from node.report.patient_study import copy_elements, decoded_items, decoded_text
+from node.report.tracking import tracking_identifier
 
 TEMPLATE = "1500"
 
@@ -93,7 +95,7 @@ def _content(
         groups = [_lesion_group(index, findings, sources, context) for index in range(len(findings.lesions))]
         items.append(container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group]))
     said = (context.settings.institution_note, identity_note(findings, sources, context), *notes)
-    items.append(container(codes.QUALITATIVE_EVALUATIONS, evaluations(findings, *said)))
+    items.append(container(codes.QUALITATIVE_EVALUATIONS, evaluations(findings, *said, late_s=context.late_s)))
     root.ContentSequence = items
     return ContentSequence([root], is_root=True)
 
@@ -115,14 +117,12 @@ def _lesion_group(
         ),
     )
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=UID(lesion.tracking_uid), identifier=f"{MANUFACTURER} lesion {lesion.tracking_number}"
-        ),
+        tracking_identifier=TrackingIdentifier(uid=UID(lesion.tracking_uid), identifier=tracking_identifier(lesion)),
         referenced_region=region,
         geometric_purpose=concept(codes.BOUNDED_BY),
         finding_category=concept(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
         finding_type=concept(codes.LESION),
-        finding_sites=[FindingSite(concept(codes.SPINE))],
+        finding_sites=[FindingSite(concept(finding_site(sources.header(image))))],
         algorithm_id=algorithm_identification(findings.bundle),
         measurements=_lesion_measurements(lesion),
         qualitative_evaluations=_lesion_classes(lesion),
@@ -186,7 +186,7 @@ def _predecessor(previous: PreviousReport) -> Dataset:
 def _requests(sources: SourceImages) -> list[Dataset]:
     """Referenced Request Sequence (PS3.3 C.17.2), where the images say which request they answer."""
     requests = []
-    for source in sources.source.get("RequestAttributesSequence") or ():
+    for source in decoded_items(sources.source, "RequestAttributesSequence"):
         if not decoded_text(source, "RequestedProcedureID"):
             continue
         request = Dataset()

@@ -11,6 +11,8 @@ from node.report.slice_picture import SlicePicture
 
 _TEXT_PARTS = 34  # text is 1/34 of the shorter side: 22 px at 768, readable at arm's length on a reading monitor
 _LINE_PARTS = 256  # box lines: 3 px at 768
+_SMALLEST_TEXT, _THINNEST_LINE = 16, 2  # still readable at 100 %; strip-shaped images would get less
+_NARROWEST = 480  # a label and a line of the footer fit; a narrower slice stands between two margins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,50 +37,100 @@ def overlay_subjects(findings: Findings) -> list[OverlaySubject]:
     return subjects
 
 
-def draw_overlay(subject: OverlaySubject, picture: SlicePicture, bundle: BundleIdentity) -> Image.Image:
+def draw_overlay(
+    subject: OverlaySubject, picture: SlicePicture, bundle: BundleIdentity, palette: drawing.Palette
+) -> Image.Image:
     """RGB picture: the slice with boxes and labels, and a footer band under it."""
-    shorter = min(picture.image.size)
-    size, line = max(12, shorter // _TEXT_PARTS), max(2, shorter // _LINE_PARTS)
-    slice_image = picture.image.convert("RGB")
-    homeless = draw_lesions(slice_image, subject.lesions, picture, size=size, line=line)
-    footer = _footer(subject, bundle, homeless, width=slice_image.width, size=size)
-    whole = Image.new("RGB", (slice_image.width, slice_image.height + footer.height), drawing.BACKGROUND)
-    whole.paste(slice_image, (0, 0))
-    whole.paste(footer, (0, slice_image.height))
+    size, line = text_and_line_px(picture.image.size)
+    width, height = max(picture.image.width, _NARROWEST), picture.image.height
+    left = (width - picture.image.width) // 2
+    upper = Image.new("RGB", (width, height), drawing.BACKGROUND)
+    upper.paste(picture.image.convert("RGB"), (left, 0))
+    homeless = draw_lesions(upper, subject.lesions, picture, size=size, line=line, palette=palette, at=(left, 0))
+    footer = _footer(subject, bundle, homeless, palette, width=width, size=size)
+    whole = Image.new("RGB", (width, height + footer.height), drawing.BACKGROUND)
+    whole.paste(upper, (0, 0))
+    whole.paste(footer, (0, height))
     return whole
 
 
+def text_and_line_px(picture_size: tuple[int, int]) -> tuple[int, int]:
+    """Font size and width of box lines, in proportion to the picture, never too small to read at 100 %."""
+    shorter = min(picture_size)
+    return max(_SMALLEST_TEXT, shorter // _TEXT_PARTS), max(_THINNEST_LINE, shorter // _LINE_PARTS)
+
+
 def draw_lesions(
-    image: Image.Image, lesions: Sequence[Lesion], picture: SlicePicture, *, size: int, line: int
+    image: Image.Image,
+    lesions: Sequence[Lesion],
+    picture: SlicePicture,
+    *,
+    size: int,
+    line: int,
+    palette: drawing.Palette,
+    at: tuple[int, int] = (0, 0),
 ) -> list[Lesion]:
-    """Draw boxes, then labels where they cover no box. Returns the lesions whose label found no place."""
+    """Draw boxes, then labels where they cover no box. Returns the lesions whose label found no place.
+
+    `at`: where in `image` the top left corner of the slice lies.
+    """
+    draw_boxes(image, lesions, picture, line=line, palette=palette, at=at)
     draw = ImageDraw.Draw(image)
+    colours = drawing.verdict_colours(palette)
     gap = 2 * line + 2
-    boxes = [picture.place(lesion.box) for lesion in lesions]
+    boxes = [_place(lesion, picture, at) for lesion in lesions]
     taken = [(box[0] - gap + 1, box[1] - gap + 1, box[2] + gap - 1, box[3] + gap - 1) for box in boxes]
-    for lesion, box in zip(lesions, boxes, strict=True):
-        drawing.draw_box(draw, box, drawing.VERDICT_COLOUR[lesion.verdict], line, inside=image.size)
     homeless = []
-    for lesion, box in zip(lesions, boxes, strict=True):
+    for index, (lesion, box) in enumerate(zip(lesions, boxes, strict=True)):
         label = wording.lesion_label(lesion)
         label_size = drawing.chip_size(label, size)
-        place = drawing.free_place(label_size, box, inside=image.size, taken=taken, gap=gap)
+        others = [*boxes[:index], *boxes[index + 1 :]]
+        place = drawing.free_place(label_size, box, inside=image.size, taken=taken, gap=gap, others=others)
         if place is None:
             homeless.append(lesion)
         else:
-            taken.append(drawing.draw_chip(draw, place, label, size, drawing.VERDICT_COLOUR[lesion.verdict]))
+            taken.append(drawing.draw_chip(draw, place, label, size, colours[lesion.verdict]))
     return homeless
 
 
+def draw_boxes(
+    image: Image.Image,
+    lesions: Sequence[Lesion],
+    picture: SlicePicture,
+    *,
+    line: int,
+    palette: drawing.Palette,
+    at: tuple[int, int] = (0, 0),
+) -> None:
+    draw = ImageDraw.Draw(image)
+    colours = drawing.verdict_colours(palette)
+    for lesion in lesions:
+        box, dashed = _place(lesion, picture, at), drawing.is_dashed(lesion.verdict)
+        drawing.draw_box(draw, box, colours[lesion.verdict], line, inside=image.size, dashed=dashed)
+
+
+def _place(lesion: Lesion, picture: SlicePicture, at: tuple[int, int]) -> drawing.Rectangle:
+    left, top = at
+    x0, y0, x1, y1 = picture.place(lesion.box)
+    return left + x0, top + y0, left + x1, top + y1
+
+
 def _footer(
-    subject: OverlaySubject, bundle: BundleIdentity, homeless: Sequence[Lesion], *, width: int, size: int
+    subject: OverlaySubject,
+    bundle: BundleIdentity,
+    homeless: Sequence[Lesion],
+    palette: drawing.Palette,
+    *,
+    width: int,
+    size: int,
 ) -> Image.Image:
     margin = size
+    colours = drawing.verdict_colours(palette)
     inner = width - 2 * margin
     lines: list[tuple[str, drawing.Colour]] = [
         (_where(subject), drawing.TEXT),
         (_said(subject), drawing.TEXT),
-        *((wording.lesion_label(lesion), drawing.VERDICT_COLOUR[lesion.verdict]) for lesion in homeless),
+        *((wording.box_without_label(lesion), colours[lesion.verdict]) for lesion in homeless),
         (wording.RESEARCH_USE_SHORT, drawing.WARNING),
         (wording.model_line(bundle), drawing.QUIET_TEXT),
     ]

@@ -6,7 +6,9 @@ whose value has no meaning, such as an age "64", are dropped.
 """
 
 import re
+import struct
 from collections.abc import Iterable
+from typing import Final
 
 import structlog
 from pydicom import config as pydicom_config
@@ -14,7 +16,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.valuerep import PersonName
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, STR_VR, PersonName
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +77,19 @@ _PATTERNS = {
 }
 # Descriptions that no archive matches by: cut to what their VR holds (PS3.5 6.2), where the source wrote more
 _CUT = {"DeidentificationMethod": 64, "AdmittingDiagnosesDescription": 64, "EthnicGroup": 16, "Occupation": 16}
+# What pydicom raises on values that it cannot read at all. OSError and EOFError: of a sequence cut short in memory
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    RecursionError,
+    OSError,
+    EOFError,
+    struct.error,
+)
 # ISO 2022 escape sequences; pydicom leaves those of GB2312 (ISO 2022 IR 58) in the decoded text
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\$[()*+]?|[()*+\-])[@-Z]")
 
@@ -109,6 +124,12 @@ def decoded_text(source: Dataset, keyword: str) -> str:
     return "\\".join(str(part) for part in value) if isinstance(value, MultiValue | list) else str(value)
 
 
+def decoded_items(source: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence as they are written into report objects; empty when absent or unreadable."""
+    element = _copied(source, keyword)
+    return [] if element is None else list(element.value)
+
+
 def _worth_keeping(keyword: str, element: DataElement) -> bool:
     if element.is_empty:
         return False
@@ -133,20 +154,25 @@ def _copied(source: Dataset, keyword: str) -> DataElement | None:
         return None
     try:
         return _rebuilt(source[tag], dictionary_VR(tag))
-    except (ValueError, TypeError, ArithmeticError, AttributeError, NotImplementedError) as error:
-        # pydicom could not read the value at all, e.g. "***" as a weight
+    except UNREADABLE as error:  # e.g. "***" as a weight
         log.warning("source_attribute_unreadable", attribute=keyword, error=type(error).__name__)
         return None
 
 
 def _rebuilt(element: DataElement, vr: str) -> DataElement:
     """A new element from decoded text, so that nothing of the source's own encoding is left in it."""
-    if element.VR == "SQ":
+    if "SQ" in (element.VR, vr):
+        if vr != element.VR:
+            raise TypeError(f"{element.VR} where {vr} belongs")
         return DataElement(element.tag, "SQ", [_rebuilt_item(item) for item in element.value])
     if element.is_empty:
         return DataElement(element.tag, vr, "")
     value = element.value
+    if vr not in STR_VR:
+        return DataElement(element.tag, vr, value)
     texts = [_clean(part) for part in value] if isinstance(value, MultiValue | list) else _clean(value)
+    if vr not in CUSTOMIZABLE_CHARSET_VR:
+        "".join(texts).encode("latin-1")  # a ValueError here, not when the object is written
     return _element(element.tag, vr, texts)
 
 
@@ -162,12 +188,10 @@ def _rebuilt_item(item: Dataset) -> Dataset:
     return rebuilt
 
 
-def _clean(value: object) -> object:
+def _clean(value: object) -> str:
     if isinstance(value, bytes):  # a text attribute that was sent as UN
         value = value.decode("latin-1").rstrip("\0 ")
-    if isinstance(value, str | PersonName):
-        return _ESCAPE_SEQUENCE.sub("", str(value))
-    return value
+    return _ESCAPE_SEQUENCE.sub("", str(value))
 
 
 def _element(tag: int | str, vr: str, value: object) -> DataElement:

@@ -1,19 +1,22 @@
-"""RGB pictures as Secondary Capture Images (PS3.3 A.8.1), one frame each, tied to the images they were made from."""
+"""RGB pictures as Secondary Capture Images, tied to the images they were made from.
+
+One picture is a Secondary Capture Image (PS3.3 A.8.1); pictures with labels are the frames of one Multi-frame True
+Color Secondary Capture Image (PS3.3 A.8.5).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
-from config import codes
 from inference.findings import BundleIdentity, ImageReference
-from node.report.coding import concept
 from node.report.context import ReportContext
 from node.report.evidence import SourceImages
 from node.report.finish import ObjectIdentity, finish
-from node.report.patient_study import copy_elements, decoded_text
+from node.report.source_references import copy_lossy_compression, source_items
 from node.report.wording import caveats
 
 _CLEAR_DIRECTION = 0.5  # a direction cosine above this is worth naming; both letters of a 45 degree tilt are
@@ -22,13 +25,14 @@ _DIRECTIONS = (("L", "R"), ("P", "A"), ("H", "F"))  # +x, +y, +z of LPS, PS3.3 C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """What is particular to one picture."""
+    """What is particular to one object."""
 
-    picture: Image.Image
+    pictures: Sequence[Image.Image]  # one, or as many as labels; all of one size
     identity: ObjectIdentity
-    shown: Sequence[ImageReference]  # the images that the picture shows
-    description: str  # one sentence: how the picture came to be
-    orientation: Sequence[float] | None = None  # of the shown slice, 6 direction cosines; None: no common one
+    shown: Sequence[ImageReference]  # the images that the pictures show
+    description: str  # one sentence: how the pictures came to be
+    orientation: Sequence[float] | None = None  # of the shown slices, 6 direction cosines; None: no common one
+    labels: Sequence[str] = ()  # of the frames, at most 16 characters each; empty: a single-frame object
 
 
 def build_secondary_capture(
@@ -36,7 +40,9 @@ def build_secondary_capture(
 ) -> Dataset:
     """The finished object. No patient's name or number is drawn, so Burned In Annotation is NO (PS3.3 C.7.6.1)."""
     dataset = Dataset()
-    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.SOPClassUID = (
+        MultiFrameTrueColorSecondaryCaptureImageStorage if capture.labels else SecondaryCaptureImageStorage
+    )
     dataset.SOPInstanceUID = capture.identity.sop_instance_uid
     dataset.StudyInstanceUID = sources.study_instance_uid
     dataset.Modality = "OT"
@@ -47,8 +53,12 @@ def build_secondary_capture(
     dataset.ImageComments = caveats(bundle)  # what the pixels say too, for those who read attributes
     dataset.PatientOrientation = patient_orientation(capture.orientation)
     dataset.BurnedInAnnotation = "NO"
-    _references(dataset, capture.shown, sources)
-    _pixels(dataset, capture.picture)
+    if capture.shown:
+        dataset.SourceImageSequence = source_items(capture.shown, sources, preserved=False)  # enlarged, with a footer
+        copy_lossy_compression(capture.shown, sources, dataset)
+    if capture.labels:
+        _frames(dataset, capture.labels)
+    _pixels(dataset, capture.pictures)
     finish(dataset, sources.source, identity=capture.identity, bundle=bundle, context=context)
     dataset.DateOfSecondaryCapture = dataset.ContentDate
     dataset.TimeOfSecondaryCapture = dataset.ContentTime
@@ -72,41 +82,20 @@ def _letters(direction: Sequence[float]) -> str:
     return "".join(clear) or named[0]
 
 
-def _references(dataset: Dataset, shown: Sequence[ImageReference], sources: SourceImages) -> None:
-    by_instance: dict[str, list[int]] = {}
-    for image in shown:
-        frames = by_instance.setdefault(image.sop_instance_uid, [])
-        if image.frame_number is not None:
-            frames.append(image.frame_number)
-    items = []
-    for uid, frames in by_instance.items():
-        item = Dataset()
-        item.ReferencedSOPClassUID = str(sources.headers[uid].SOPClassUID)
-        item.ReferencedSOPInstanceUID = uid
-        if frames:
-            item.ReferencedFrameNumber = frames
-        item.SpatialLocationsPreserved = "NO"  # enlarged, with a footer
-        item.PurposeOfReferenceCodeSequence = [concept(codes.SOURCE_IMAGE_FOR_PROCESSING)]
-        items.append(item)
-    if not items:
-        return
-    dataset.SourceImageSequence = items
-    shown_headers = (sources.headers[uid] for uid in by_instance)
-    lossy = next((one for one in shown_headers if decoded_text(one, "LossyImageCompression") == "01"), None)
-    if lossy is not None:  # once lossy, always lossy (PS3.3 C.7.6.1.1.5)
-        copy_elements(
-            lossy, dataset, ["LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"]
-        )
+def _frames(dataset: Dataset, labels: Sequence[str]) -> None:
+    """PS3.3 C.7.6.6 and C.8.6.4: frames follow each other by their labels."""
+    dataset.NumberOfFrames = len(labels)
+    dataset.FrameIncrementPointer = tag_for_keyword("FrameLabelVector")
+    dataset.FrameLabelVector = list(labels)
 
 
-def _pixels(dataset: Dataset, picture: Image.Image) -> None:
-    rgb = picture.convert("RGB")
+def _pixels(dataset: Dataset, pictures: Sequence[Image.Image]) -> None:
     dataset.SamplesPerPixel = 3
     dataset.PhotometricInterpretation = "RGB"
     dataset.PlanarConfiguration = 0
-    dataset.Rows, dataset.Columns = rgb.height, rgb.width
+    dataset.Rows, dataset.Columns = pictures[0].height, pictures[0].width
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation = 0
-    data = rgb.tobytes()
+    data = b"".join(picture.convert("RGB").tobytes() for picture in pictures)
     dataset.PixelData = data + b"\0" * (len(data) % 2)  # PS3.5 8.1.1: even length
     dataset["PixelData"].VR = "OB"

@@ -16,7 +16,7 @@ from inference.findings import Box, ImageReference, SeriesUsed
 from inference.heads import DAMAGED, parse_head
 from inference.selection import EligibleSeries
 from inference.stacks import SliceHead, stack_images
-from inference.volume import load_volume, window_to_uint8
+from inference.volume import gray_limits, load_volume, window_to_uint8
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +30,15 @@ class SlicePicture:
     """A gray picture of one slice.
 
     `scale` are picture pixels per stored pixel along x and y; `orientation` are the 6 direction cosines of the
-    slice, along a row, then along a column (LPS).
+    slice, along a row, then along a column (LPS); `limits` are the modality values at the ends of the gray scale;
+    `aspect` is the height of a stored pixel by its width.
     """
 
     image: Image.Image
     scale: tuple[float, float]
     orientation: tuple[float, ...]
+    limits: tuple[float, float] | None = None
+    aspect: float = 1.0
 
     def place(self, box: Box) -> tuple[float, float, float, float]:
         """The box in picture pixels: left, top, right, bottom."""
@@ -51,15 +54,17 @@ def load_slice_pictures(
     Raises OSError when a file cannot be read; a retry may help.
     """
     wanted = set(wanted)
-    slices = _slice_heads(series.images, headers, files) if wanted else []
+    # of findings without limits all slices are decoded, for the window is that of the series
+    decoded = series.images if series.gray_limits is None else [one for one in series.images if one in wanted]
+    slices = _slice_heads(decoded, headers, files) if wanted else []
     if wanted.isdisjoint(head.image for head in slices):
         return {}
     try:
-        return _decoded(series, slices, wanted)  # all slices, for the window is that of the series
+        return _decoded(series, slices, wanted)
     except PixelError as error:
         log.warning("slice_pictures_one_by_one", series_instance_uid=series.series_instance_uid, error=str(error))
     pictures: dict[ImageReference, SlicePicture] = {}
-    for head in slices:  # one damaged slice must not take the others with it; each has a window of its own now
+    for head in slices:  # one damaged slice must not take the others with it
         try:
             pictures |= _decoded(series, [head], wanted)
         except PixelError as error:
@@ -77,9 +82,16 @@ def _decoded(
         kind_evidence=series.kind_evidence,
         slices=tuple(slices),
     )
-    gray = window_to_uint8(load_volume(stack))
+    volume = load_volume(stack)
+    limits = series.gray_limits or gray_limits(volume)
+    gray = window_to_uint8(volume, limits)
     return {
-        head.image: SlicePicture(*square_pixels(Image.fromarray(pixels), head.pixel_spacing_mm), head.orientation)
+        head.image: SlicePicture(
+            *square_pixels(Image.fromarray(pixels), head.pixel_spacing_mm),
+            head.orientation,
+            limits,
+            pixel_aspect(head.pixel_spacing_mm),
+        )
         for head, pixels in zip(slices, gray, strict=True)
         if head.image in wanted
     }
@@ -92,16 +104,20 @@ def square_pixels(image: Image.Image, pixel_spacing_mm: tuple[float, float]) -> 
 
     `pixel_spacing_mm` is (between rows, between columns), PS3.3 10.7.1.3.
     """
-    between_rows, between_columns = pixel_spacing_mm
-    aspect = between_rows / between_columns
-    if not 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT:
-        aspect = 1.0
+    aspect = pixel_aspect(pixel_spacing_mm)
     width, height = image.width * max(1.0, 1 / aspect), image.height * max(1.0, aspect)
     enlarge = max(1.0, SHORTER_SIDE_PX / min(width, height))
     enlarge = min(enlarge, LONGER_SIDE_PX / max(width, height))
     size = (max(1, round(width * enlarge)), max(1, round(height * enlarge)))
     picture = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
     return picture, (size[0] / image.width, size[1] / image.height)
+
+
+def pixel_aspect(pixel_spacing_mm: tuple[float, float]) -> float:
+    """Height of a pixel by its width; 1 where the spacing cannot be true."""
+    between_rows, between_columns = pixel_spacing_mm
+    aspect = between_rows / between_columns
+    return aspect if 1 / _LARGEST_ASPECT <= aspect <= _LARGEST_ASPECT else 1.0
 
 
 def _slice_heads(

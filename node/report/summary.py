@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
-from inference.findings import Findings, ImageReference, Status
+from inference.findings import Findings, ImageReference, Status, Verdict
 from node.report import drawing, wording
 from node.report.identifiers import model_name
 from node.report.sequence_card import CARD_GAP, draw_cards, sequence_cards
 from node.report.slice_picture import SlicePicture
+from node.report.typeface import writable
 
 WIDTH = 1600
 MARGIN = 56
@@ -46,18 +47,24 @@ def key_slices(findings: Findings) -> dict[str, ImageReference]:
 
 
 def draw_summary(
-    findings: Findings, pictures: Mapping[ImageReference, SlicePicture], *, note: str, made_at: str, warning: str = ""
+    findings: Findings,
+    pictures: Mapping[ImageReference, SlicePicture],
+    palette: drawing.Palette,
+    *,
+    note: str,
+    made_at: str,
+    warning: str = "",
 ) -> Image.Image:
     """RGB picture. `pictures` holds the key slices that could be read; `made_at` is a date and time for people."""
-    bands = [_header(findings)]
+    bands = [_header(findings, palette)]
     if findings.bundle.phantom_trained:
         bands.append(_phantom_banner())
     if findings.decision is not None:
-        bands.append(_probability_bar(findings.decision.probability_malignant))
+        bands.append(_probability_bar(findings.decision.probability_malignant, palette))
     bands.append(_facts(findings))
     if warning:
         bands.append(_paragraphs([(warning, drawing.WARNING)], _NORMAL))
-    bands += _cards(findings, pictures)
+    bands += _cards(findings, pictures, palette)
     if findings.status is Status.NOT_ANALYSED and findings.series_left_out:
         bands.append(_left_out_list(findings))
     bands += [_model(findings), _footer(note, made_at)]
@@ -69,10 +76,10 @@ def draw_summary(
     return whole
 
 
-def headline_colour(findings: Findings) -> drawing.Colour:
+def headline_colour(findings: Findings, palette: drawing.Palette) -> drawing.Colour:
     if findings.status is Status.NOT_ANALYSED:
         return drawing.WARNING
-    return drawing.VERDICT_COLOUR[findings.decision.verdict] if findings.decision else drawing.NEUTRAL
+    return drawing.verdict_colours(palette)[findings.decision.verdict] if findings.decision else drawing.NEUTRAL
 
 
 def _band(height: int, colour: drawing.Colour = drawing.BACKGROUND) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -80,9 +87,9 @@ def _band(height: int, colour: drawing.Colour = drawing.BACKGROUND) -> tuple[Ima
     return image, ImageDraw.Draw(image)
 
 
-def _header(findings: Findings) -> Image.Image:
+def _header(findings: Findings, palette: drawing.Palette) -> Image.Image:
     band, draw = _band(210)
-    colour = headline_colour(findings)
+    colour = headline_colour(findings, palette)
     draw.rectangle((0, 0, 15, band.height), fill=colour)
     maker = f"{model_name(findings.bundle)}  -  AI result"
     draw.text((MARGIN, 34), maker, font=drawing.font(_NORMAL), fill=drawing.QUIET_TEXT)
@@ -115,12 +122,13 @@ def _phantom_banner() -> Image.Image:
     return band
 
 
-def _probability_bar(probability: float) -> Image.Image:
+def _probability_bar(probability: float, palette: drawing.Palette) -> Image.Image:
     """A scale from benign (0 %) to malignant (100 %). The votes decide; the 50 % line does so only when they tie."""
     band, draw = _band(136)
     top, bottom, middle = 36, 72, MARGIN + INNER // 2
-    draw.rectangle((MARGIN, top, middle, bottom), fill=_dimmed(drawing.BENIGN))
-    draw.rectangle((middle, top, WIDTH - MARGIN, bottom), fill=_dimmed(drawing.MALIGNANT))
+    colours = drawing.verdict_colours(palette)
+    draw.rectangle((MARGIN, top, middle, bottom), fill=_dimmed(colours[Verdict.BENIGN]))
+    draw.rectangle((middle, top, WIDTH - MARGIN, bottom), fill=_dimmed(colours[Verdict.MALIGNANT]))
     draw.line((middle, top - 6, middle, bottom + 6), fill=drawing.TEXT, width=2)
     x = MARGIN + round(INNER * min(1.0, max(0.0, probability)))
     draw.polygon([(x, top + 4), (x - 16, top - 24), (x + 16, top - 24)], fill=drawing.TEXT)
@@ -169,7 +177,9 @@ def _paragraphs(lines: Sequence[tuple[str, drawing.Colour]], size: int) -> Image
     return band
 
 
-def _cards(findings: Findings, pictures: Mapping[ImageReference, SlicePicture]) -> list[Image.Image]:
+def _cards(
+    findings: Findings, pictures: Mapping[ImageReference, SlicePicture], palette: drawing.Palette
+) -> list[Image.Image]:
     cards = sequence_cards(findings, key_slices(findings), pictures)
     if not cards or findings.status is Status.NOT_ANALYSED:
         return []
@@ -177,7 +187,7 @@ def _cards(findings: Findings, pictures: Mapping[ImageReference, SlicePicture]) 
     width = min(_WIDEST_CARD, (INNER - CARD_GAP * (columns - 1)) // columns)
     bands = []
     for start in range(0, len(cards), columns):
-        drawn = draw_cards(cards[start : start + columns], width)
+        drawn = draw_cards(cards[start : start + columns], width, palette)
         band, _ = _band(drawn[0].height + CARD_GAP)
         for number, card in enumerate(drawn):
             band.paste(card, (MARGIN + number * (width + CARD_GAP), 0))
@@ -208,6 +218,6 @@ def _footer(note: str, made_at: str) -> Image.Image:
     draw.text((MARGIN, 44), wording.RESEARCH_USE, font=drawing.font(34), fill=drawing.WARNING, anchor="lm")
     draw.text((WIDTH - MARGIN, 44), made_at, font=drawing.font(_SMALL), fill=drawing.QUIET_TEXT, anchor="rm")
     if note:
-        text = drawing.shortened(drawing.printable(note), _SMALL, INNER)
+        text = drawing.shortened(writable(note), _SMALL, INNER)
         draw.text((MARGIN, 92), text, font=drawing.font(_SMALL), fill=drawing.QUIET_TEXT, anchor="lm")
     return band

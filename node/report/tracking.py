@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from inference.findings import Box, Findings, ImageReference, Lesion
-from node.report.identifiers import tracking_uid
+from node.report.identifiers import MANUFACTURER, tracking_uid
 
 SAME_LESION_IOU: Final = 0.5  # intersection over union from which two boxes on one image are one lesion
 
@@ -35,6 +35,11 @@ def with_tracking(findings: Findings, group_key: str, previous: Findings | None 
             used.add(uid)
             tracked[index] = replace(lesion, tracking_uid=uid, tracking_number=number)
     return replace(findings, lesions=tuple(tracked))
+
+
+def tracking_identifier(lesion: Lesion) -> str:
+    """The name of a tracked lesion in every object, for people; the UID is for machines (TID 4108)."""
+    return f"{MANUFACTURER} lesion {lesion.tracking_number}"
 
 
 def _matches(lesions: Iterable[Lesion], ancestors: Iterable[Lesion]) -> list[tuple[int, Lesion]]:

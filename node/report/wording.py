@@ -196,11 +196,35 @@ def lesion_label(lesion: Lesion) -> str:
     return f"{lesion.verdict.value.upper()}  {score} {lesion.score:.2f}"
 
 
+def box_without_label(lesion: Lesion) -> str:
+    """Below a picture, where the label found no place beside its box."""
+    return f"Box without label: {lesion_label(lesion)}"
+
+
+def segment(lesion: Lesion) -> str:
+    """What a segment is, for people."""
+    probability = percent(lesion.probability_malignant)
+    return f"Box of the detector, no outline of the lesion. Probability of malignancy {probability}. {RESEARCH_USE}"
+
+
 def several_patients(count: int) -> str:
     return (
         f"This case holds images under {count} patient identities; a person released it as one patient. "
         "The report carries the identity of the study that it stands in."
     )
+
+
+def late(seconds: float) -> str:
+    """E.g. "Late answer: analysed 3.2 hours after the last image came."."""
+    hours = seconds / 3600
+    waited = (
+        f"{hours / 24:.1f} days"
+        if hours >= 48
+        else f"{hours:.1f} hours"
+        if hours >= 2
+        else f"{seconds / 60:.0f} minutes"
+    )
+    return f"Late answer: analysed {waited} after the last image came."
 
 
 def left_out(series: SeriesLeftOut) -> str:

@@ -12,7 +12,7 @@ from node.cli import main
 from node.commands.configuration import doubts
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "site-guide.md").read_text(encoding="utf-8")
-GROUPS = ("case", "outbox", "config", "db", "quarantine")
+GROUPS = ("case", "report", "outbox", "config", "db", "quarantine")
 
 
 def commands() -> list[tuple[str, ...]]:

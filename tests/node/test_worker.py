@@ -26,6 +26,9 @@ from inference.findings import (
     Verdict,
 )
 from node.grouping import complete_cases, place_new_instances
+from node.report import ReportObject, build
+from node.report.captures import build_summary
+from node.report.material import Material
 from node.worker import FreshProcessNeeded, Worker
 from storage import cases
 from storage.database import Database
@@ -44,6 +47,7 @@ BUNDLE = BundleIdentity(
     validated_on="nothing",
     phantom_trained=True,
 )
+BOX = Box(x0=2, y0=2, x1=8, y1=8)
 NO_LESION = Findings(status=Status.NO_LESION_DETECTED, bundle=BUNDLE)
 
 
@@ -255,6 +259,44 @@ def test_a_report_that_contradicts_its_images_is_replaced_by_not_analysed(ready_
     assert ready_site.case().state == CaseState.FAILED
     assert ready_site.findings()["status"] == "not_analysed"
     assert ready_site.objects()[0].Modality == "SR"
+
+
+def test_an_object_that_fails_the_check_is_not_sent_and_the_case_says_why(ready_site: Site) -> None:
+    outside = Box(x0=-40, y0=2, x1=8, y1=8)
+    ready_site.engine.script = [lambda _case: _findings_on("2.25.10001", box=outside)]
+
+    ready_site.worker().run_once()
+
+    case, objects = ready_site.case(), ready_site.objects()
+    assert case.state == CaseState.FAILED
+    assert "the report was refused: ReportCheckError: sr 2.25." in case.reason
+    assert "lies outside its image" in case.reason
+    assert not any(secret in case.reason for secret in (PATIENT_ID, *PATIENT_NAME.split("^"), "19700101"))
+    assert [one.SeriesDescription.split(" - ")[1] for one in objects] == ["not analysed"] * len(objects)
+    assert objects[0].Modality == "SR"
+    assert "Malignant" not in objects[0].to_json()
+    assert len(ready_site.deliveries()) == len(objects)
+    with ready_site.database.reading() as session:
+        delivered = {row.report_object_id for row in ready_site.deliveries()}
+        assert delivered == set(session.scalars(select(ReportObjectRow.id)))
+
+
+def test_a_companion_that_fails_every_check_does_not_silence_the_not_analysed_report(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(material: Material) -> list[ReportObject]:
+        (summary,) = build_summary(material)
+        summary.dataset.PixelData = b"\0\0"
+        return [summary]
+
+    monkeypatch.setitem(build._BUILD, "summary", damaged)
+
+    ready_site.worker().run_once()
+
+    assert ready_site.case().state == CaseState.FAILED
+    assert "2 bytes of pixels" in ready_site.case().reason
+    assert [one.Modality for one in ready_site.objects()] == ["SR"]
+    assert ready_site.findings()["status"] == "not_analysed"
 
 
 def test_unreadable_files_end_in_an_answer_and_not_in_a_loop(ready_site: Site) -> None:
@@ -548,13 +590,12 @@ def _tracked(report: pydicom.Dataset) -> list[tuple[str, str]]:
     return found
 
 
-def _findings_on(sop_instance_uid: str, *, used: tuple[str, ...] = ()) -> Findings:
+def _findings_on(sop_instance_uid: str, *, used: tuple[str, ...] = (), box: Box = BOX) -> Findings:
     """One lesion on this image; `used` are images that were analysed as well."""
     *others, image = (
         ImageReference(sop_class_uid="1.2.840.10008.5.1.4.1.1.4", sop_instance_uid=uid)
         for uid in (*used, sop_instance_uid)
     )
-    box = Box(x0=2, y0=2, x1=8, y1=8)
     lesion = Lesion(
         image=image,
         series_instance_uid="2.25.3000",

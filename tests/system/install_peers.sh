@@ -11,6 +11,8 @@ command -v Orthanc >/dev/null 2>&1 || missing="$missing orthanc"
 [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 [ -e /usr/share/orthanc/plugins/libOrthancPostgreSQLIndex.so ] || missing="$missing orthanc-postgresql"   # bench only
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"   # shows OHIF
+command -v npm >/dev/null 2>&1 || missing="$missing npm"   # fetches OHIF (fetch_ohif.sh)
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"   # keeps Orthanc and DCMTK's servers on loopback
 [ -n "$missing" ] || exit 0
 

@@ -77,6 +77,7 @@ class Orthanc:
             "DicomAlwaysAllowFind": True,
             "DicomModalities": {name: [aet, "127.0.0.1", port] for name, (aet, port) in modalities.items()},
             "StableAge": 1,
+            "DefaultEncoding": "Utf8",  # of QIDO's answers too: Latin1, the default, drops every other letter
             "Plugins": list(self._plugins),
         }
         if self._lua is not None:

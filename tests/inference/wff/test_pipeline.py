@@ -206,6 +206,13 @@ def test_series_left_out_for_several_reasons_leave_the_case_without_one_of_its_o
     assert answer.reason is Reason.NO_ELIGIBLE_SERIES
 
 
+def test_the_gray_scale_that_the_networks_saw_is_told_for_each_series(findings: Findings) -> None:
+    limits = [series.gray_limits for series in findings.series_used]
+
+    assert len(limits) == 3
+    assert all(one is not None and one[0] < one[1] for one in limits)
+
+
 def test_a_case_without_any_file_is_not_analysed(pipeline: WffPipeline) -> None:
     assert pipeline.run(Case(case_id="c", files=())).status is Status.NOT_ANALYSED
 

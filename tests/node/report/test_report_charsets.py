@@ -1,84 +1,174 @@
-"""Names in every alphabet reach the report as the patient writes them. Output is UTF-8."""
+"""Names in every alphabet reach every report object as the patient writes them, in UTF-8 or in the source's own set."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import pytest
+import structlog
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
 
-from inference.findings import SequenceKind
+from config.reporting import OBJECT_NAMES
+from config.settings import ReportSettings
 from node.report import ReportObject, build_report
-from tests.node.report.report_sources import Study, classic_study, context_of, findings_of
+from tests.node.report.character_sets import SCRIPTS, UTF_8, Script, headers_in
+from tests.node.report.report_sources import Study, context_of, findings_of
+from tests.validators import pixelmed
 
-BuiltReport = Callable[[str, str], list[ReportObject]]
+Reports = Callable[[str, str], list[ReportObject]]
 
-# Name, character set of the source. PS3.5 Annexes H to K and J have these names as examples.
-NAMES = [
-    ("Buc^Jérôme", "ISO_IR 100"),
-    ("Иванов^Иван", "ISO_IR 144"),
-    ("Διονυσιος", "ISO_IR 126"),
-    ("قباني^لنزار", "ISO_IR 127"),
-    ("Yamada^Tarou=山田^太郎=やまだ^たろう", ["", "ISO 2022 IR 87"]),
-    ("ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう", ["ISO 2022 IR 13", "ISO 2022 IR 87"]),
-    ("Hong^Gildong=洪^吉洞=홍^길동", ["", "ISO 2022 IR 149"]),
-    ("Zhang^XiaoDong=张^小东", "GB18030"),
-    ("Wang^XiaoDong=王^小东", "GBK"),
-    ("Wang^XiaoDong=王^小東", "ISO_IR 192"),
-]
+# Source files that say nothing, or something wrong, about their characters are the point of these tests
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+# Without the pictures, which hold no text of the source but are slow to draw
+OBJECTS = tuple(name for name in OBJECT_NAMES if name not in ("overlays", "summary"))
 
 
-def written(dataset: Dataset) -> Dataset:
+@pytest.fixture(scope="module")
+def reports(studies: dict[str, Study]) -> Reports:
+    """reports(script, character_set): a malignant report whose site note is in the script too."""
+
+    @cache
+    def build(script: str, character_set: str) -> list[ReportObject]:
+        return report_in(SCRIPTS[script], studies["classic"], character_set=character_set)
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A traceback with all values of a data set takes seconds to print."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+def report_in(
+    script: Script, study: Study, *, character_set: str = "source", note: str | None = None
+) -> list[ReportObject]:
+    settings = ReportSettings(
+        objects=OBJECTS,
+        character_set=character_set,  # type: ignore[arg-type]  # one of the two words
+        institution_note=script.text if note is None else note,
+    )
+    images = headers_in(script, study.images)
+    return build_report(findings_of(study, "malignant"), images, context_of(study, settings=settings))
+
+
+def reread(dataset: Dataset) -> Dataset:
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     buffer.seek(0)
     return dcmread(buffer)
 
 
-def from_disk(study: Study) -> dict[str, Dataset]:
-    """Headers as the node has them: read from files, nothing decoded yet."""
-    return {uid: dcmread(path, stop_before_pixels=True) for uid, path in study.files.items()}
+def declared(dataset: Dataset) -> str | None:
+    """Specific Character Set as in the file; None when it is not there."""
+    value = dataset.get("SpecificCharacterSet")
+    return value if value is None or isinstance(value, str) else "\\".join(value)
 
 
-@pytest.mark.parametrize(("name", "character_set"), NAMES)
-def test_a_name_keeps_its_letters(tmp_path: Path, name: str, character_set: object) -> None:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator = "1", "99X"
-    code.CodeMeaning = name.split("=")[-1].replace("^", " ")
-    study = classic_study(
-        tmp_path,
-        kinds=[SequenceKind.T2],
-        SpecificCharacterSet=character_set,
-        PatientName=name,
-        StudyDescription=name.split("=")[-1].replace("^", " "),
-        ProcedureCodeSequence=[code],
-    )
-
-    objects = build_report(findings_of(study, "negative"), from_disk(study), context_of(study))
-
-    for made in objects:
-        read = written(made.dataset)
-        assert read.SpecificCharacterSet == "ISO_IR 192"
-        assert str(read.PatientName) == name
-        assert read.StudyDescription == code.CodeMeaning
-        assert read.ProcedureCodeSequence[0].CodeMeaning == code.CodeMeaning
+def said(item: Dataset) -> str:
+    """All text items of a document, one after the other."""
+    return item.get("TextValue", "") + "".join(said(child) for child in item.get("ContentSequence") or ())
 
 
-def test_escape_sequences_of_gb2312_do_not_stay_in_the_name(tmp_path: Path) -> None:
-    study = classic_study(tmp_path, kinds=[SequenceKind.T2], PatientName="Placeholder")
-    encoded = b"Zhang^XiaoDong=" + b"\x1b$)A" + "张".encode("gb2312") + b"^" + b"\x1b$)A" + "小东".encode("gb2312")
-    for uid, dataset in from_disk(study).items():
-        raw = dcmread(study.files[uid])
-        raw.SpecificCharacterSet = ["", "ISO 2022 IR 58"]
-        raw[0x00100010]._value = _RawName(encoded)
-        study.images[uid] = dataset
-        raw.save_as(study.files[uid])
+@pytest.mark.parametrize("character_set", ["utf-8", "source"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_no_letter_is_lost_on_the_way_into_any_object(reports: Reports, script: str, character_set: str) -> None:
+    source = SCRIPTS[script]
 
-    objects = build_report(findings_of(study, "negative"), from_disk(study), context_of(study))
+    objects = [reread(made.dataset) for made in reports(script, character_set)]
 
-    assert str(written(objects[0].dataset).PatientName) == "Zhang^XiaoDong=张^小东"
+    for read in objects:
+        assert (str(read.PatientName), str(read.ReferringPhysicianName)) == (source.name, source.name)
+        assert (read.StudyDescription, read.ProcedureCodeSequence[0].CodeMeaning) == (source.text, source.text)
+    assert source.text in said(objects[0])
+    assert len(objects) > len(OBJECTS) // 2
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_objects_are_written_in_utf_8_unless_the_site_says_otherwise(reports: Reports, script: str) -> None:
+    assert {declared(reread(made.dataset)) for made in reports(script, "utf-8")} == {UTF_8}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_objects_follow_the_character_set_of_the_source(reports: Reports, script: str) -> None:
+    assert {declared(reread(made.dataset)) for made in reports(script, "source")} == {SCRIPTS[script].written}
+
+
+@pytest.mark.skipif(not pixelmed.installed(), reason="PixelMed or a JDK is not installed (libpixelmed-java)")
+def test_another_reader_reads_the_same_letters(reports: Reports, studies: dict[str, Study], tmp_path: Path) -> None:
+    """PixelMed shares no code with what wrote the objects."""
+    expected: dict[Path, list[str]] = {}
+    for name, script in SCRIPTS.items():
+        for made in reports(name, "source"):
+            path = tmp_path / f"{name}-{made.kind}-{made.dataset.InstanceNumber}.dcm"
+            made.dataset.save_as(path, enforce_file_format=True)
+            expected[path] = [script.name, script.name, script.text, script.text]
+
+    assert pixelmed.texts_of(list(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "note"),
+    [
+        ("ascii", "Café"),  # no set declared: only ASCII can be written
+        ("japanese", "Café"),  # no accents
+        ("japanese", "90°"),  # in JIS X 0208 and in Latin-1, which pydicom would write without saying so
+        ("korean", "똠방"),  # a syllable that KS X 1001 has only in pieces
+        ("latin_1", "Pracovní lístek č. 5"),
+        ("hebrew", "Ärzte"),
+    ],
+)
+def test_an_object_whose_text_does_not_fit_is_written_in_utf_8(
+    studies: dict[str, Study], script: str, note: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        objects = report_in(SCRIPTS[script], studies["classic"], note=note)
+
+    for read in [reread(made.dataset) for made in objects]:
+        assert declared(read) == (UTF_8 if note in said(read) else SCRIPTS[script].written)
+        assert str(read.PatientName) == SCRIPTS[script].name
+    assert note in said(objects[0].dataset)
+    assert objects[0].dataset.SOPClassUID in [entry.get("sop_class_uid") for entry in logs]
+    assert note not in str(logs)
+    assert SCRIPTS[script].name not in str(logs)
+
+
+@pytest.mark.parametrize("terms", ["ISO 2022 IR 87", r"ISO 2022 IR 87\ISO 2022 IR 87", r"\ISO 2022 IR 87\GB18030"])
+def test_a_combination_that_the_standard_does_not_allow_is_not_repeated(studies: dict[str, Study], terms: str) -> None:
+    japanese = SCRIPTS["japanese"]
+    script = Script(terms, japanese.name, japanese.text, japanese.encode, written=UTF_8)
+
+    for made in report_in(script, studies["classic"]):
+        assert declared(reread(made.dataset)) == UTF_8
+        assert str(reread(made.dataset).PatientName) == japanese.name
+
+
+def test_a_report_without_images_is_written_in_utf_8_where_its_text_needs_it(studies: dict[str, Study]) -> None:
+    """What was stored on receipt has no character set of its own."""
+    identity = Dataset()
+    identity.PatientID, identity.PatientName, identity.StudyInstanceUID = "P-1", "Müller^Jörg", "1.2.3"
+    settings = ReportSettings(objects=(), character_set="source")
+    context = context_of(studies["classic"], identity=identity, settings=settings)
+
+    (only,) = build_report(findings_of(studies["classic"], "not_analysed"), {}, context)
+
+    assert declared(reread(only.dataset)) == UTF_8
+    assert str(reread(only.dataset).PatientName) == "Müller^Jörg"
+
+
+def test_an_identifier_in_gb2312_is_that_of_the_images(studies: dict[str, Study]) -> None:
+    """pydicom leaves the escape sequences in the text that it decodes."""
+    images = headers_in(SCRIPTS["gb2312"], studies["classic"].images)
+    for header in images.values():
+        header.PatientID = header.IssuerOfPatientID = "\x1b$)A张-7"
+
+    objects = build_report(findings_of(studies["classic"], "negative"), images, context_of(studies["classic"]))
+
+    assert {reread(made.dataset).PatientID for made in objects} == {"张-7"}
 
 
 def test_the_real_japanese_study_keeps_its_names(shared_data: Path) -> None:
@@ -88,33 +178,26 @@ def test_the_real_japanese_study_keeps_its_names(shared_data: Path) -> None:
         warnings.simplefilter("ignore", UserWarning)  # the file has over-long values
         images = {str(d.SOPInstanceUID): d for d in (dcmread(path, stop_before_pixels=True) for path in paths)}
         study = Study(images=images)
+        settings = ReportSettings(character_set="source")
 
-        objects = build_report(findings_of(study, "not_analysed"), images, context_of(study))
+        objects = build_report(findings_of(study, "not_analysed"), images, context_of(study, settings=settings))
 
     for made in objects:
-        assert str(written(made.dataset).PatientName) == "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"
+        assert str(reread(made.dataset).PatientName) == "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎"
+        assert declared(reread(made.dataset)) == declared(images[min(images)])
 
 
-def test_every_file_of_the_character_set_collection_gives_a_report(shared_data: Path) -> None:
+@pytest.mark.parametrize("character_set", ["utf-8", "source"])
+def test_every_file_of_the_character_set_collection_gives_a_report(shared_data: Path, character_set: str) -> None:
     paths = sorted((shared_data / "charsets-pydicom").glob("*.dcm"))
+    settings = ReportSettings(objects=(), character_set=character_set)  # type: ignore[arg-type]
     for path in paths:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # odd character sets are the point of this collection
-            source = dcmread(path, stop_before_pixels=True, force=True)
-            source.StudyInstanceUID = source.get("StudyInstanceUID", "1.2.3")
-            study = Study(images={"1": source})
-            name = str(source.get("PatientName", ""))
+        source = dcmread(path, stop_before_pixels=True, force=True)
+        source.StudyInstanceUID = source.get("StudyInstanceUID", "1.2.3")
+        study = Study(images={"1": source})
+        name = str(source.get("PatientName", ""))
 
-            objects = build_report(findings_of(study, "not_analysed"), study.images, context_of(study))
+        objects = build_report(findings_of(study, "not_analysed"), study.images, context_of(study, settings=settings))
 
-        assert str(written(objects[0].dataset).PatientName) == name, path.name
+        assert str(reread(objects[0].dataset).PatientName) == name, path.name
     assert paths
-
-
-class _RawName(bytes):
-    """A person name whose bytes are written as they are."""
-
-    components = ()
-
-    def encode(self, encodings: object) -> bytes:
-        return bytes(self)

@@ -4,10 +4,14 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from itertools import combinations
+from math import ceil, floor
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -19,14 +23,28 @@ from inference.selection import EligibleSeries
 from inference.stacks import stack_images
 from inference.volume import load_volume, window_to_uint8
 from node.report import ReportObject, build_report, drawing, wording
-from node.report.overlay import draw_lesions
+from node.report.overlay import OverlaySubject, draw_boxes, draw_lesions, draw_overlay, text_and_line_px
 from node.report.secondary_capture import patient_orientation
 from node.report.sequence_card import draw_cards, sequence_cards
 from node.report.slice_picture import SHORTER_SIDE_PX, SlicePicture, square_pixels
 from node.report.summary import WIDTH, key_slices
-from tests.node.report.report_sources import COLUMNS, Study, classic_study, context_of, findings_of, slice_pixels
+from node.report.typeface import writable
+from tests.node.report.report_sources import (
+    BUNDLE,
+    COLUMNS,
+    ROWS,
+    Study,
+    classic_study,
+    context_of,
+    findings_of,
+    slice_pixels,
+    used_series,
+)
 
 BuiltReport = Callable[[str, str], list[ReportObject]]
+
+GRAY = 90  # no colour of the drawing
+BENIGN, MALIGNANT = (drawing.verdict_colours("paper")[verdict] for verdict in (Verdict.BENIGN, Verdict.MALIGNANT))
 
 
 def overlays(objects: Sequence[ReportObject]) -> list[Dataset]:
@@ -98,7 +116,7 @@ def test_the_box_frames_the_finding(report: BuiltReport) -> None:
     enlarged, line = SHORTER_SIDE_PX / 64, 3
     beside_the_label = pixels[round(10 * enlarged) : round(96 * enlarged)]
 
-    rows, columns = rows_and_columns_of(beside_the_label, drawing.MALIGNANT)
+    rows, columns = rows_and_columns_of(beside_the_label, MALIGNANT)
 
     assert columns.min() == round(10 * enlarged) - line
     assert columns.max() + 1 == round(22.5 * enlarged) + line
@@ -107,7 +125,7 @@ def test_the_box_frames_the_finding(report: BuiltReport) -> None:
 
 @pytest.mark.parametrize(
     ("verdict", "colour", "other"),
-    [("benign", drawing.BENIGN, drawing.MALIGNANT), ("malignant", drawing.MALIGNANT, drawing.BENIGN)],
+    [("benign", BENIGN, MALIGNANT), ("malignant", MALIGNANT, BENIGN)],
 )
 def test_benign_is_green_and_malignant_is_red_whatever_the_detectors_own_class(
     report: BuiltReport, verdict: str, colour: drawing.Colour, other: drawing.Colour
@@ -129,12 +147,13 @@ def test_each_box_and_its_label_have_the_colour_of_its_own_class() -> None:
         picture,
         size=22,
         line=3,
+        palette="paper",
     )
 
     pixels = np.asarray(image)
     for part, own, other in (
-        (pixels[:384], drawing.BENIGN, drawing.MALIGNANT),
-        (pixels[384:], drawing.MALIGNANT, drawing.BENIGN),
+        (pixels[:384], BENIGN, MALIGNANT),
+        (pixels[384:], MALIGNANT, BENIGN),
     ):
         assert len(rows_and_columns_of(part, own)[0]) > 1000
         assert len(rows_and_columns_of(part, other)[0]) == 0
@@ -245,17 +264,129 @@ def test_labels_cover_no_box_and_no_other_label() -> None:
         assert all(p[0] >= 0 and p[2] <= 768 and p[1] >= 0 and p[3] <= 768 for p in placed)
 
 
+@st.composite
+def slices_with_lesions(draw: st.DrawFn) -> tuple[SlicePicture, list[Lesion]]:
+    """A gray slice of any size and aspect as it is shown, and 1 to 6 boxes inside it."""
+    width, height = draw(st.integers(64, 1024)), draw(st.integers(64, 1024))
+    spacing = (draw(st.floats(0.25, 2.0)), draw(st.floats(0.25, 2.0)))
+    picture, scale = square_pixels(Image.new("L", (width, height), GRAY), spacing)
+    lesions = []
+    for _ in range(draw(st.integers(1, 6))):
+        x0, y0 = draw(st.floats(0, width - 2)), draw(st.floats(0, height - 2))
+        x1, y1 = draw(st.floats(x0 + 1, width)), draw(st.floats(y0 + 1, height))
+        verdict, said = draw(st.sampled_from(Verdict)), draw(st.sampled_from([None, *Verdict]))
+        found = replace(lesion(Box(x0=x0, y0=y0, x1=x1, y1=y1), verdict), detector_verdict=said)
+        lesions.append(found)
+    return SlicePicture(picture, scale, (0, 1, 0, 0, 0, -1)), lesions
+
+
+@settings(max_examples=60, deadline=None)
+@given(shown=slices_with_lesions(), palette=st.sampled_from(get_args(drawing.Palette)))
+def test_text_covers_no_lesion_whatever_the_image(
+    shown: tuple[SlicePicture, list[Lesion]], palette: drawing.Palette
+) -> None:
+    picture, lesions = shown
+    series = used_series("3", "4", SequenceKind.T2FS, (lesions[0].image,))
+    subject = OverlaySubject(image=lesions[0].image, series=series, lesions=tuple(lesions), vote=None)
+
+    whole = np.asarray(draw_overlay(subject, picture, BUNDLE, palette))
+
+    left = (whole.shape[1] - picture.image.width) // 2
+    upper = Image.new("RGB", (whole.shape[1], picture.image.height), drawing.BACKGROUND)
+    upper.paste(picture.image.convert("RGB"), (left, 0))
+    draw_boxes(upper, lesions, picture, line=text_and_line_px(picture.image.size)[1], palette=palette, at=(left, 0))
+    without_text = np.asarray(upper)
+    for found in lesions:
+        x0, y0, x1, y1 = picture.place(found.box)
+        part = slice(floor(y0), ceil(y1)), slice(left + floor(x0), left + ceil(x1))
+        np.testing.assert_array_equal(whole[: upper.height][part], without_text[part])
+
+
+@settings(max_examples=60, deadline=None)
+@given(shown=slices_with_lesions())
+def test_each_lesion_has_its_words_in_the_picture_or_below_it(shown: tuple[SlicePicture, list[Lesion]]) -> None:
+    picture, lesions = shown
+    size, line = text_and_line_px(picture.image.size)
+    image, only_boxes = (picture.image.convert("RGB") for _ in range(2))
+    draw_boxes(only_boxes, lesions, picture, line=line, palette="paper")
+
+    homeless = draw_lesions(image, lesions, picture, size=size, line=line, palette="paper")
+
+    covered = np.count_nonzero((np.asarray(image) != np.asarray(only_boxes)).any(axis=-1))
+    housed = list(lesions)
+    for one in homeless:
+        housed.remove(one)
+    plates = [drawing.chip_size(wording.lesion_label(one), size) for one in housed]
+    assert covered == pytest.approx(sum(width * height for width, height in plates), rel=0.02)
+
+
+@pytest.mark.parametrize("picture_size", [(768, 768), (768, 1152), (1024, 1024), (1536, 2048), (2304, 2304)])
+def test_text_and_lines_grow_with_the_picture(picture_size: tuple[int, int]) -> None:
+    size, line = text_and_line_px(picture_size)
+
+    assert size / min(picture_size) == pytest.approx(1 / 34, rel=0.03)
+    assert line / min(picture_size) == pytest.approx(1 / 256, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(64, 1024), (1024, 64), (64, 64), (20, 400)])
+def test_text_is_never_too_small_to_read_at_full_size(size: tuple[int, int]) -> None:
+    picture, scale = square_pixels(Image.new("L", size), (1.0, 1.0))
+    found = lesion(Box(x0=5, y0=5, x1=15, y1=15))
+    series = used_series("3", "4", SequenceKind.T2FS, (found.image,))
+    subject = OverlaySubject(image=found.image, series=series, lesions=(found,), vote=None)
+
+    whole = draw_overlay(subject, SlicePicture(picture, scale, (0, 1, 0, 0, 0, -1)), BUNDLE, "paper")
+
+    rows, _ = rows_and_columns_of(np.asarray(whole)[: picture.height], MALIGNANT)
+    assert text_and_line_px(picture.size)[0] >= 16
+    assert whole.width >= 480
+    assert np.bincount(rows).max() >= drawing.chip_size(wording.lesion_label(found), 16)[0] - 2 * 16
+
+
+def test_a_label_does_not_stand_beside_another_box_when_there_is_room_elsewhere() -> None:
+    box, above = (100.0, 100.0, 200.0, 150.0), (100.0, 20.0, 200.0, 60.0)
+
+    alone = drawing.free_place((240, 30), box, inside=(768, 768), taken=[box], gap=6)
+    beside = drawing.free_place((240, 30), box, inside=(768, 768), taken=[box, above], gap=6, others=[above])
+
+    assert alone == (100, 64)
+    assert beside == (100, 156)
+
+
+def test_a_label_stands_between_two_boxes_when_there_is_no_other_room() -> None:
+    box, above = (0.0, 100.0, 240.0, 200.0), (0.0, 0.0, 240.0, 60.0)
+
+    place = drawing.free_place((240, 30), box, inside=(240, 200), taken=[box, above], gap=6, others=[above])
+
+    assert place == (0, 64)
+
+
 def test_a_label_without_room_goes_to_the_footer() -> None:
     picture = SlicePicture(Image.new("L", (768, 768)), (1.0, 1.0), (0, 1, 0, 0, 0, -1))
     image = picture.image.convert("RGB")
 
-    homeless = draw_lesions(image, [lesion(Box(x0=0, y0=0, x1=768, y1=768))], picture, size=22, line=3)
+    homeless = draw_lesions(image, [lesion(Box(x0=0, y0=0, x1=768, y1=768))], picture, size=22, line=3, palette="paper")
 
     assert len(homeless) == 1
     pixels = np.asarray(image)
-    assert (pixels[0, 100] == drawing.MALIGNANT).all()  # at the edge of the picture the frame stays visible
-    assert (pixels[767, 100] == drawing.MALIGNANT).all()
+    assert (pixels[0, 100] == MALIGNANT).all()  # at the edge of the picture the frame stays visible
+    assert (pixels[767, 100] == MALIGNANT).all()
     assert not pixels[10:750, 10:750].any()
+
+
+def test_a_label_without_room_in_a_card_stands_below_its_picture(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    findings = findings_of(study, "malignant")
+    image = study.references(0)[1]
+    covering = replace(findings.lesions[0], box=Box(x0=0, y0=0, x1=COLUMNS, y1=ROWS))
+    picture = SlicePicture(Image.new("L", (768, 768)), (768 / COLUMNS, 768 / ROWS), (0, 1, 0, 0, 0, -1))
+    key_slices_of_first = {study.series[0].series_instance_uid: image}
+
+    def height(*lesions: Lesion) -> int:
+        shown = replace(findings, lesions=lesions)
+        return draw_cards(sequence_cards(shown, key_slices_of_first, {image: picture})[:1], 536, "paper")[0].height
+
+    assert height(covering) > height(findings.lesions[0])
 
 
 @pytest.mark.parametrize("verdict", ["benign", "malignant", "tie", "negative", "not_analysed"])
@@ -302,6 +433,25 @@ def test_without_a_box_of_the_verdict_of_its_sequence_the_key_slice_has_the_best
     assert chosen[study.series[0].series_instance_uid] == study.references(0)[3]
 
 
+def test_narrow_cells_tell_votes_apart_without_colour_and_letter(studies: dict[str, Study]) -> None:
+    """Sixty slices leave eight pixels each: a benign vote is half as high as a malignant one."""
+    series = studies["classic"].series[0]
+    findings = findings_of(studies["classic"], "malignant")
+    images = tuple(replace(series.images[0], sop_instance_uid=f"1.2.{number}") for number in range(60))
+    vote = findings.sequences[0]
+    votes = (
+        replace(vote.votes[0], image=images[4], verdict=Verdict.BENIGN),
+        replace(vote.votes[0], image=images[9], verdict=Verdict.MALIGNANT),
+    )
+    many = replace(findings, sequences=(replace(vote, votes=votes),), series_used=(replace(series, images=images),))
+
+    (card,) = draw_cards(sequence_cards(many, {}, {}), 536, "paper")
+
+    strip = np.asarray(card)[480 + 60 :]  # below the title and the square
+    heights = [np.ptp(rows_and_columns_of(strip, colour)[0]) for colour in (BENIGN, MALIGNANT)]
+    assert heights[0] == pytest.approx(heights[1] / 2, abs=1)
+
+
 def test_the_strip_of_a_card_shows_the_vote_of_each_slice_in_its_place(studies: dict[str, Study]) -> None:
     study = studies["classic"]
     findings = findings_of(study, "malignant")
@@ -314,14 +464,14 @@ def test_the_strip_of_a_card_shows_the_vote_of_each_slice_in_its_place(studies: 
     voted = replace(findings, sequences=(replace(vote, votes=votes),))
     cards = sequence_cards(voted, {study.series[0].series_instance_uid: images[1]}, {})[:1]
 
-    (card,) = draw_cards(cards, 536)
+    (card,) = draw_cards(cards, 536, "paper")
 
     pixels = np.asarray(card)
     side = 500  # of the square above the strip, and the width of the strip
     below = pixels[side + 60 :, 18 : 18 + side]
     strip = below[np.nonzero((below[:, 0] == drawing.LINE).all(axis=-1))[0][2]]
     cells = [tuple(int(part) for part in strip[round((number + 0.1) * side / 5)]) for number in range(5)]
-    assert cells == [drawing.LINE, drawing.MALIGNANT, drawing.LINE, drawing.LINE, drawing.BENIGN]
+    assert cells == [drawing.LINE, MALIGNANT, drawing.LINE, drawing.LINE, BENIGN]
     marked = np.nonzero((below[:60] == drawing.TEXT).all(axis=-1))[1]
     assert len(marked) > 0
     assert abs(marked.mean() - 1.5 * side / 5) < 3
@@ -360,8 +510,16 @@ def test_a_case_that_was_not_analysed_shows_no_slice_that_could_pass_for_normal(
     assert key_slices(failed) == {}
 
 
-def test_letters_that_the_font_lacks_become_question_marks() -> None:
-    assert drawing.printable("Größe 山田\n") == "Größe ???"
+def test_letters_that_the_font_lacks_lose_their_accent_or_become_question_marks() -> None:
+    assert writable("Größe à 山田\nŘíp") == "Größe à ?? Ríp"
+
+
+def test_no_letter_is_drawn_as_an_empty_box() -> None:
+    missing = bytes(drawing.font(20).getmask("\U000e0001"))
+
+    drawn = writable("".join(map(chr, range(0x21, 0x250))))
+
+    assert all(bytes(drawing.font(20).getmask(letter)) != missing for letter in drawn if not letter.isspace())
 
 
 def test_lines_are_never_wider_than_their_space() -> None:
@@ -400,3 +558,16 @@ def test_lossy_compression_of_the_source_is_not_forgotten(tmp_path: Path) -> Non
 
     assert overlay.LossyImageCompression == "01"
     assert overlay.LossyImageCompressionRatio == 12.5
+
+
+def test_a_picture_has_the_gray_scale_that_the_networks_saw(tmp_path: Path) -> None:
+    study = classic_study(tmp_path, kinds=[SequenceKind.T1, SequenceKind.T2])
+    seen = replace(study.series[0], gray_limits=(0.0, 4000.0))  # twice as wide as the study's own
+    dark = Study(images=study.images, files=study.files, series=[seen, study.series[1]])
+
+    as_told, as_found = (
+        overlays(build_report(findings_of(one, "malignant"), one.images, context_of(one)))[0].pixel_array
+        for one in (dark, study)
+    )
+
+    assert as_told[300:700, 300:700].mean() < 0.5 * as_found[300:700, 300:700].mean()

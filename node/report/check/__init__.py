@@ -1,0 +1,132 @@
+"""The last look at a report before it leaves: faults that no validator notices.
+
+It writes each object, reads it back as its receiver would, and compares it with the source images, the findings and
+the other objects. It shares no code with the builders, so that one mistake cannot hide in both.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, ParamSpec
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from inference.findings import Findings
+from node.report.check.agreement import agreement_faults
+from node.report.check.caveats import caveat_faults
+from node.report.check.characters import character_faults
+from node.report.check.document import document_faults
+from node.report.check.equipment import equipment_faults
+from node.report.check.identity import identity_faults
+from node.report.check.key_objects import key_object_faults
+from node.report.check.pdf import pdf_faults
+from node.report.check.picture import picture_faults, source_faults
+from node.report.check.presentation_state import presentation_state_faults
+from node.report.check.reading import UNREADABLE, text
+from node.report.check.received import UNWRITABLE, ReceivedReport, as_received
+from node.report.check.references import reference_faults
+from node.report.check.segmentation import segmentation_faults
+from node.report.check.series import kind_faults, series_faults
+from node.report.check.uids import uid_faults
+from node.report.check.vocabulary import vocabulary_faults
+from node.report.context import ReportKind, ReportObject
+from node.report.errors import ReportCheckError
+
+P = ParamSpec("P")
+Rule = Callable[[Dataset, ReceivedReport], Iterable[str]]
+
+_OF_EVERY_OBJECT: Final[tuple[Rule, ...]] = (
+    kind_faults,
+    series_faults,
+    identity_faults,
+    uid_faults,
+    reference_faults,
+    vocabulary_faults,
+    equipment_faults,
+    caveat_faults,
+)
+_OF_SOP_CLASS: Final[Mapping[str, tuple[Rule, ...]]] = {
+    Comprehensive3DSRStorage: (document_faults, agreement_faults),
+    SecondaryCaptureImageStorage: (picture_faults,),
+    MultiFrameTrueColorSecondaryCaptureImageStorage: (picture_faults,),
+    GrayscaleSoftcopyPresentationStateStorage: (presentation_state_faults,),
+    KeyObjectSelectionDocumentStorage: (key_object_faults,),
+    SegmentationStorage: (segmentation_faults,),
+    EncapsulatedPDFStorage: (pdf_faults,),
+}
+_OF_KIND: Final[Mapping[ReportKind, tuple[Rule, ...]]] = {
+    "overlay": (source_faults,),
+    "overlay_frames": (source_faults,),
+}
+_MOST_TOLD: Final = 20  # a message is kept with the case and read by people
+
+
+def check_objects(
+    objects: Sequence[ReportObject],
+    images: Mapping[str, Dataset],
+    source: Dataset,
+    *,
+    findings: Findings | None = None,
+    one_patient: bool = True,
+) -> None:
+    """Check every object of one report, and all of them together.
+
+    `images` are the source headers by SOP Instance UID; `source` is the one whose patient and study the report took.
+    `findings` are what the report was made from; without them only the form of the objects is judged.
+    `one_patient`: no image of another PatientID may be referred to; False where a person released the case as one.
+
+    Raises
+    ------
+    ReportCheckError
+        names the object's kind and every fault, without patient data. Nothing else is raised, whatever the damage.
+    """
+    by_uid = {text(image, "SOPInstanceUID"): image for image in images.values()}
+    report = ReceivedReport(images=by_uid, source=source, findings=findings, one_patient=one_patient)
+    faults = list(dict.fromkeys(_faults(objects, report)))
+    if faults:
+        more = [f"and {len(faults) - _MOST_TOLD} more"] if len(faults) > _MOST_TOLD else []
+        raise ReportCheckError("; ".join([*faults[:_MOST_TOLD], *more]))
+
+
+def _faults(objects: Sequence[ReportObject], report: ReceivedReport) -> Iterator[str]:
+    for made in objects:
+        try:
+            received = as_received(made.dataset)
+        except UNWRITABLE as error:  # the message may quote a value
+            yield _named(made.kind, made.dataset, f"cannot be written and read back: {type(error).__name__}")
+            continue
+        report.objects.append((made.kind, received))
+        for fault in _guarded(character_faults, made.dataset, received):
+            yield _named(made.kind, made.dataset, fault)
+    for kind, dataset in report.objects:
+        for rule in _rules(kind, dataset):
+            for fault in _guarded(rule, dataset, report):
+                yield _named(kind, dataset, fault)
+
+
+def _rules(kind: ReportKind, dataset: Dataset) -> tuple[Rule, ...]:
+    of_class = _OF_SOP_CLASS.get(text(dataset, "SOPClassUID"), (_unknown_class,))
+    return (*_OF_EVERY_OBJECT, *of_class, *_OF_KIND.get(kind, ()))
+
+
+def _unknown_class(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+    yield f"SOP Class {text(dataset, 'SOPClassUID') or 'missing'} is none that the node makes"
+
+
+def _guarded(rule: Callable[P, Iterable[str]], *given: P.args, **options: P.kwargs) -> Iterator[str]:
+    """The faults that a rule finds; when a value is such that the rule cannot be applied, that is the fault."""
+    try:
+        yield from rule(*given, **options)
+    except UNREADABLE as error:  # the message may quote a value
+        yield f"cannot be judged: {type(error).__name__}"
+
+
+def _named(kind: ReportKind, dataset: Dataset, fault: str) -> str:
+    return f"{kind} {text(dataset, 'SOPInstanceUID') or 'without UID'}: {fault}"

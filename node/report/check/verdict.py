@@ -1,0 +1,78 @@
+"""The verdict of a structured report: every place that states it states the same."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from config import codes
+from node.report.check.boxes import MEASUREMENT_GROUP
+from node.report.check.content import key
+from node.report.check.reading import NOTHING, code, items, name, named, text
+from node.report.check.received import ReceivedReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    headline: str  # in the impression
+    word: str  # in the series description
+    has_boxes: bool
+    run: frozenset[str]  # code values of the run summary, CID 6047
+
+
+_WITH: Final = frozenset({codes.ALL_SUCCEEDED_WITH_FINDINGS.value, codes.NOT_ALL_SUCCEEDED_WITH_FINDINGS.value})
+_WITHOUT: Final = frozenset(
+    {codes.ALL_SUCCEEDED_WITHOUT_FINDINGS.value, codes.NOT_ALL_SUCCEEDED_WITHOUT_FINDINGS.value}
+)
+_VERDICTS: Final[dict[tuple[str, str], _Verdict]] = {
+    key(codes.BENIGN): _Verdict("BENIGN", "benign", has_boxes=True, run=_WITH),
+    key(codes.MALIGNANT): _Verdict("MALIGNANT", "malignant", has_boxes=True, run=_WITH),
+    key(codes.NO_LESION_DETECTED): _Verdict("NO LESION DETECTED", "no lesion", has_boxes=False, run=_WITHOUT),
+    key(codes.NOT_ANALYSED): _Verdict(
+        "NOT ANALYSED", "not analysed", has_boxes=False, run=frozenset({codes.NONE_SUCCEEDED.value})
+    ),
+}
+_HEADLINE: Final = re.compile(r"\(AI\): (.+?)(?: in \d|\.)")
+_LONGEST_DESCRIPTION: Final = 64  # VR LO: a longer one is cut, perhaps inside the word
+
+
+def verdict_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+    container = next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING)
+    said = {name(item): item for item in reversed(items(container, "ContentSequence"))}
+    verdict = _VERDICTS.get(_value(said, codes.OVERALL_ASSESSMENT))
+    if verdict is None:
+        yield "states no verdict"
+        return
+    found = _HEADLINE.search(text(said.get(key(codes.IMPRESSION), NOTHING), "TextValue"))
+    if found is None or found.group(1) != verdict.headline:
+        yield f"its impression does not say {verdict.headline}"
+    if _value(said, codes.RUN_SUMMARY)[0] not in verdict.run:
+        yield f"its run summary does not fit the verdict {verdict.word}"
+    if bool(named(dataset, MEASUREMENT_GROUP)) is not verdict.has_boxes:
+        yield f"its boxes do not fit the verdict {verdict.word}"
+    complete = "PARTIAL" if verdict.word == "not analysed" else "COMPLETE"
+    if text(dataset, "CompletionFlag") != complete:
+        yield f"its Completion Flag is not {complete}"
+    if (verdict.word == "not analysed") is not (key(codes.REASON_NOT_ANALYSED) in said):
+        yield f"its reason does not fit the verdict {verdict.word}"
+
+
+def verdict_word(dataset: Dataset) -> str:
+    """The verdict of a structured report as series descriptions name it; empty when it states none."""
+    assessments = [code(item, "ConceptCodeSequence")[:2] for item in named(dataset, key(codes.OVERALL_ASSESSMENT))]
+    return next((_VERDICTS[one].word for one in assessments if one in _VERDICTS), "")
+
+
+def contradicts(description: str, word: str) -> bool:
+    """Whether a series description names one verdict, and that another one.
+
+    A site may leave the verdict out, and may use the words for something else ("benign or malignant").
+    """
+    said = {one.word for one in _VERDICTS.values() if re.search(rf"\b{one.word}\b", description)}
+    return len(said) == 1 and word not in said and len(description) < _LONGEST_DESCRIPTION
+
+
+def _value(said: dict[tuple[str, str], Dataset], concept: codes.Code) -> tuple[str, str]:
+    return code(said.get(key(concept), NOTHING), "ConceptCodeSequence")[:2]
