@@ -9,6 +9,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
@@ -71,7 +72,7 @@ def open_association(
 ) -> Iterator[Association]:
     """An established association, released at the end. Raises PeerUnavailable; NodeError for unusable TLS files."""
     prepare_dicom_stack()
-    entity = ClosingEntity(ae_title=peer.calling_ae_title)
+    entity = RequestingEntity(ae_title=peer.calling_ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.acse_timeout = entity.connection_timeout = entity.dimse_timeout = peer.timeout_s
@@ -107,12 +108,25 @@ class _ClosedSocket(AssociationSocket):
             kept.close()
 
 
-class ClosingEntity(AE):
-    """An application entity that leaves no open socket behind, however an association that it asked for ends."""
+class _Answers(DIMSEServiceProvider):
+    """Gives a message only to who waits for it.
+
+    pynetdicom's reactor takes the answer to a request now and then, when it is late to see that it is to pause, and
+    throws it away; the request waits in vain then (`Association._run_reactor` is "paused" before it waits). What a
+    requestor serves while it waits, N-EVENT-REPORT, never comes this way.
+    """
+
+    def get_msg(self, block: bool = False) -> Any:
+        return super().get_msg(block) if block else (None, None)
+
+
+class RequestingEntity(AE):
+    """An application entity for requests: leaves no open socket behind, however its association ends, and no answer."""
 
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
+        assoc.dimse = _Answers(assoc)  # here, before anything is asked: the library has no other place
         made = _ClosedSocket(assoc, address=address)
         made.tls_args = tls_args
         return made

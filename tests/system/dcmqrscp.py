@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from pydicom import Dataset, dcmwrite
-from pynetdicom import AE, build_role, evt
+from pynetdicom import build_role, evt
 from pynetdicom.events import Event
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelGet
 
+from node.commitment.peer import RequestingEntity
 from node.dicom_stack import prepare_dicom_stack
 from tests.system.orthanc import build_loopback_shim, free_port, wait_until
 
@@ -101,9 +102,9 @@ class Dcmqrscp:
             return False
         return True
 
-    def _entity(self) -> AE:
+    def _entity(self) -> RequestingEntity:
         prepare_dicom_stack()
-        entity = AE(ae_title=_CALLING)
+        entity = RequestingEntity(ae_title=_CALLING)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
         return entity
 

@@ -71,9 +71,11 @@ def _faults(keyword: str, item: Dataset, target: Dataset) -> Iterable[str]:
 
 def referenced_series(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Series Instance UID and SOP Instance UID of what a presentation state or a segmentation refers to as a whole."""
-    for series in items(dataset, "ReferencedSeriesSequence"):
-        for image in items(series, "ReferencedImageSequence", "ReferencedInstanceSequence"):
-            yield text(series, "SeriesInstanceUID"), text(image, "ReferencedSOPInstanceUID")
+    # Images of other studies stand under their study (PS3.3 C.12.1.2)
+    for study in (dataset, *items(dataset, "StudiesContainingOtherReferencedInstancesSequence")):
+        for series in items(study, "ReferencedSeriesSequence"):
+            for image in items(series, "ReferencedImageSequence", "ReferencedInstanceSequence"):
+                yield text(series, "SeriesInstanceUID"), text(image, "ReferencedSOPInstanceUID")
 
 
 def _series(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:

@@ -40,9 +40,7 @@ def segmentation_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[st
         number(segment, "SegmentNumber"): boxes.get(uid) for segment, uid in zip(segments, tracking, strict=True)
     }
     yield from _frames(dataset, by_number, report)
-    # images of other studies stand under their study (PS3.3 C.12.1.2, Common Instance Reference)
-    places = (dataset, *items(dataset, "StudiesContainingOtherReferencedInstancesSequence"))
-    listed = {uid for place in places for _, uid in referenced_series(place)}
+    listed = {uid for _, uid in referenced_series(dataset)}
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")
     if unlisted := {uid for group in groups for uid, _ in _sources(group)} - listed:
         yield f"does not list {', '.join(sorted(unlisted))} among its instances"

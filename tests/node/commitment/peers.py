@@ -26,6 +26,7 @@ from config.settings import (
 )
 from node.commitment.handlers import CommitmentServices, commitment_context, handle_n_action, handle_n_event_report
 from node.commitment.parsing import PUSH_MODEL, PUSH_MODEL_INSTANCE
+from node.commitment.peer import RequestingEntity
 from node.commitment.request import CommitmentAsker
 from node.commitment.services import CommitmentMemory
 from node.metrics import Metrics
@@ -228,7 +229,7 @@ def send_report(association: Any, result: Dataset) -> int | None:
 
 def report_over_new_association(port: int, result: Dataset, *, calling: str = ARCHIVE) -> int | None:
     """As an archive brings a result: a new association in which it is the SCP (PS3.4 J.3.3)."""
-    entity = AE(ae_title=calling)
+    entity = RequestingEntity(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = DEADLINE_S
     association = entity.associate(
         LOOPBACK,
@@ -344,7 +345,7 @@ def question_for(instances: Sequence[tuple[str, str]], *, transaction_uid: str =
 
 def ask_node(port: int, question: Dataset, *, calling: str = "SCANNER") -> int | None:
     """The node's status for the N-ACTION, over an association that is released at once."""
-    entity = AE(ae_title=calling)
+    entity = RequestingEntity(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = DEADLINE_S
     association = entity.associate(LOOPBACK, port, contexts=[build_context(PUSH_MODEL, SYNTAXES)], ae_title=NODE)
     assert association.is_established
@@ -358,7 +359,7 @@ def ask_node(port: int, question: Dataset, *, calling: str = "SCANNER") -> int |
 def ask_and_stay(port: int, question: Dataset) -> Asker:
     """Ask the node over an association that stays open until a result came over it; `status` is the response's."""
     asker = Asker()
-    entity = AE(ae_title="SCANNER")
+    entity = RequestingEntity(ae_title="SCANNER")
     entity.acse_timeout = entity.dimse_timeout = DEADLINE_S
     association = entity.associate(
         LOOPBACK,

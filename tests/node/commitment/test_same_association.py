@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.events import Event
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from config.settings import CallerSettings, Settings
 from node.commitment.parsing import PUSH_MODEL, PUSH_MODEL_INSTANCE, CommitmentRequest, ToldResult
+from node.commitment.peer import RequestingEntity
 from node.commitment.report import CommitmentReporter
 from node.receiver import Receiver
 from node.services import NodeServices
@@ -153,7 +154,7 @@ def test_a_request_of_the_caller_while_it_is_told_ends_nothing(node: Node) -> No
         may_answer.wait(DEADLINE_S)
         return SUCCESS, None
 
-    entity = AE(ae_title="SCANNER")
+    entity = RequestingEntity(ae_title="SCANNER")
     entity.acse_timeout = entity.dimse_timeout = DEADLINE_S
     contexts = [build_context(PUSH_MODEL, SYNTAXES), build_context(Verification)]
     association = entity.associate(

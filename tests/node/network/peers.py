@@ -16,7 +16,7 @@ from pynetdicom.presentation import build_context
 from sqlalchemy import select
 
 from config.settings import CallerSettings, ReceiverSettings
-from node.commitment.peer import ClosingEntity
+from node.commitment.peer import RequestingEntity
 from node.dicom_stack import prepare_dicom_stack
 from node.part10 import read_file_meta
 from node.receiver import Receiver
@@ -104,7 +104,7 @@ def request_association(
 ) -> Association:
     """Ask for an association with one presentation context per (SOP class, transfer syntax), and Verification."""
     prepare_dicom_stack()
-    entity = ClosingEntity(ae_title=calling)
+    entity = RequestingEntity(ae_title=calling)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE_S
     offered = [build_context(sop_class_uid, syntax) for sop_class_uid, syntax in dict.fromkeys(contexts)]
     return with_its_answer(

@@ -7,6 +7,7 @@ import pydicom
 from pydicom.uid import RLELossless
 from pynetdicom.association import Association
 
+from node.commitment.peer import RequestingEntity
 from node.part10 import IMPLEMENTATION_CLASS_UID
 from storage.schema import Placement
 from tests.node.network.objects import EXPLICIT, MR, PATIENT_NAME, dicom_file, encoded, mr_file, mr_image
@@ -105,9 +106,7 @@ def test_jpeg_extended_is_refused_at_negotiation_because_nothing_decodes_it(node
 
 
 def test_of_several_offered_encodings_a_native_one_is_taken(node: ReceivingNode) -> None:
-    from pynetdicom import AE
-
-    entity = AE(ae_title=SCANNER)
+    entity = RequestingEntity(ae_title=SCANNER)
     entity.add_requested_context(MR, [str(RLELossless), "1.2.840.10008.1.2", EXPLICIT])
     association = entity.associate("127.0.0.1", node.port, ae_title=NODE)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role
+from pynetdicom import build_role
 from pynetdicom.association import Association
 
 from config.settings import ReceiverSettings
@@ -16,6 +16,7 @@ from node.commitment.parsing import (
     CommitmentRequest,
     CommitmentResult,
 )
+from node.commitment.peer import RequestingEntity
 from node.errors import SUCCESS
 from node.receiver import Receiver
 from node.receiving.pdu import COMMAND, LAST
@@ -51,7 +52,7 @@ def port(tmp_path: Path, node_database_url: str, services: RememberedServices) -
 
 
 def associate(port: int, *, as_scp: bool) -> Association:
-    entity = AE(ae_title=SCANNER)
+    entity = RequestingEntity(ae_title=SCANNER)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE_S
     entity.add_requested_context(PUSH_MODEL, EXPLICIT)
     roles = [build_role(PUSH_MODEL, scp_role=True)] if as_scp else []

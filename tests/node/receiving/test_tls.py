@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from structlog.testing import capture_logs
 
 from config.settings import CallerSettings, TlsClientSettings, TlsServerSettings
 from node.admission import Admission, Refusal, Request
+from node.commitment.peer import RequestingEntity
 from node.dicom_stack import prepare_dicom_stack
 from node.errors import NodeError
 from node.metrics import Metrics
@@ -358,7 +358,7 @@ def test_a_renewed_certificate_is_shown_to_new_peers_and_open_associations_go_on
 
 def _association_over_tls(port: int, context: ssl.SSLContext) -> Association:
     prepare_dicom_stack()
-    entity = AE(ae_title=SCANNER)
+    entity = RequestingEntity(ae_title=SCANNER)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = DEADLINE_S
     return entity.associate(
         LOOPBACK, port, contexts=[build_context(VERIFICATION)], ae_title=NODE, tls_args=(context, LOOPBACK)
