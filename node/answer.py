@@ -5,17 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from typing import Final
 
 import structlog
-from pydicom import Dataset, dcmread, dcmwrite
+from pydicom import Dataset, dcmread
 
 from config.settings import ReportSettings
 from inference.findings import BundleIdentity, Findings, Reason, Status
 from inference.findings_json import from_json
 from inference.heads import DAMAGED, is_disk_error
-from node.report import ReportContext, ReportObject, build_report
+from node.report import CheckedObject, ReportContext, build_report
 from storage.case_claims import AnswerRefused
 from storage.cases import Claim, NewReportObject
 from storage.errors import LeaseLost, StorageError, StorageFull
@@ -147,14 +146,11 @@ def _identity(instance: InstanceRow) -> Dataset:
     return dataset
 
 
-def _write(one: ReportObject, files: FileStore) -> NewReportObject:
-    buffer = BytesIO()
-    dcmwrite(buffer, one.dataset, enforce_file_format=True)
-    content = buffer.getvalue()
-    content_sha256 = sha256(content).hexdigest()
+def _write(one: CheckedObject, files: FileStore) -> NewReportObject:
+    content_sha256 = sha256(one.content).hexdigest()
     uid = str(one.dataset.SOPInstanceUID)
     with storing("the files of the report"):
-        file = files.write(AREA, name_for(uid, content_sha256), [content])
+        file = files.write(AREA, name_for(uid, content_sha256), [one.content])
     return NewReportObject(
         kind=one.kind,
         sop_class_uid=str(one.dataset.SOPClassUID),

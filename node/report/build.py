@@ -11,7 +11,7 @@ from inference.findings import Findings, ImageReference
 from node.report import wording
 from node.report.captures import build_overlays, build_summary
 from node.report.check import check_objects
-from node.report.context import ReportContext, ReportObject
+from node.report.context import CheckedObject, ReportContext, ReportObject
 from node.report.errors import NotMadeError
 from node.report.evidence import SourceImages, source_images
 from node.report.identifiers import short_hash
@@ -45,7 +45,7 @@ _SHOWS_KEY_SLICES: Final = frozenset({"summary", "pdf"})
 _UNEXPECTED: Final = (NotMadeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
-def build_report(findings: Findings, images: Mapping[str, Dataset], context: ReportContext) -> list[ReportObject]:
+def build_report(findings: Findings, images: Mapping[str, Dataset], context: ReportContext) -> list[CheckedObject]:
     """All report objects of one case revision: the SR first, then the others in the order of the settings.
 
     `images` are the headers of the case by SOP Instance UID, read without pixels. Lesions that are not tracked yet
@@ -76,15 +76,17 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
             not_made.append(wording.not_made(name, error))
     document = build_measurement_report(findings, sources, context, not_made)
     objects = [ReportObject(kind="sr", dataset=document), *beside]
-    check_objects(objects, sources.headers, sources.source, findings=findings, one_patient=not context.released)
+    checked = check_objects(
+        objects, sources.headers, sources.source, findings=findings, one_patient=not context.released
+    )
     log.info(
         "report_built",
         revision=context.revision,
         status=findings.status.value,
-        objects=len(objects),
+        objects=len(checked),
         bundle=short_hash(findings.bundle),
     )
-    return objects
+    return checked
 
 
 def _pictures(

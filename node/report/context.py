@@ -59,3 +59,10 @@ class ReportObject:
 
     kind: ReportKind
     dataset: Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedObject(ReportObject):
+    """One that passed the self-check. `content` is the Part 10 file that was judged: what is sent is this."""
+
+    content: bytes

@@ -44,6 +44,7 @@ from node.report.finding_site import finding_site
 from node.report.finish import CHARACTER_SET, finish, object_identity
 from node.report.identifiers import MANUFACTURER, derived_uid
 from node.report.patient_study import copy_elements, decoded_items, decoded_text
+from node.report.source_references import set_evidence
 from node.report.tracking import tracking_identifier
 
 TEMPLATE = "1500"
@@ -54,9 +55,10 @@ def build_measurement_report(
 ) -> Dataset:
     """The finished SR document, UNVERIFIED and PRELIMINARY: no person has read it. `notes` become comments."""
     identity = object_identity("sr", 1, bundle=findings.bundle, context=context, outcome=wording.outcome(findings))
+    content = _content(findings, sources, context, notes)
     document = Comprehensive3DSR(
-        evidence=[_stand_in(sources), *(reference_only(header) for header in sources.evidence)],
-        content=_content(findings, sources, context, notes)[0],
+        evidence=[_stand_in(sources)],
+        content=_title(findings),  # highdicom copies and searches the tree, which takes longer than to build it
         series_instance_uid=identity.series_instance_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.sop_instance_uid,
@@ -69,7 +71,8 @@ def build_measurement_report(
         coding_schemes=[_private_scheme()],
     )
     document.StudyInstanceUID = sources.study_instance_uid
-    _remove_stand_in(document)
+    document.ContentSequence = content
+    set_evidence(document, sources.evidence)
     if context.predecessor is not None:
         document.PredecessorDocumentsSequence = [_predecessor(context.predecessor)]
     if requests := _requests(sources):
@@ -77,11 +80,16 @@ def build_measurement_report(
     return finish(document, sources.source, identity=identity, bundle=findings.bundle, context=context)
 
 
+def _title(findings: Findings) -> ContainerContentItem:
+    title = codes.IMAGING_MEASUREMENT_REPORT if findings.lesions else codes.ONCOLOGY_MEASUREMENT_REPORT
+    root = ContainerContentItem(name=concept(title), template_id=TEMPLATE, is_content_continuous=False)
+    root.ContentSequence = ContentSequence()
+    return root
+
+
 def _content(
     findings: Findings, sources: SourceImages, context: ReportContext, notes: Sequence[str]
 ) -> ContentSequence:
-    title = codes.IMAGING_MEASUREMENT_REPORT if findings.lesions else codes.ONCOLOGY_MEASUREMENT_REPORT
-    root = ContainerContentItem(name=concept(title), template_id=TEMPLATE, is_content_continuous=False)
     procedure = CodeContentItem(
         concept(codes.PROCEDURE_REPORTED),
         concept(codes.MRI_UNSPECIFIED_BODY_REGION),
@@ -96,8 +104,7 @@ def _content(
         items.append(container(codes.IMAGING_MEASUREMENTS, [item for group in groups for item in group]))
     said = (context.settings.institution_note, identity_note(findings, sources, context), *notes)
     items.append(container(codes.QUALITATIVE_EVALUATIONS, evaluations(findings, *said, late_s=context.late_s)))
-    root.ContentSequence = items
-    return ContentSequence([root], is_root=True)
+    return items
 
 
 def _lesion_group(
@@ -157,19 +164,12 @@ def _private_scheme() -> CodingSchemeIdentificationItem:
 
 
 def _stand_in(sources: SourceImages) -> Dataset:
-    """The first evidence image, for highdicom alone: it wants one, of a SOP class that it knows."""
+    """An evidence image for highdicom alone: it wants one, of a SOP class that it knows."""
     header = Dataset()
     header.SOPClassUID = MRImageStorage
     header.SOPInstanceUID = header.SeriesInstanceUID = derived_uid("stand-in")
     header.StudyInstanceUID = sources.study_instance_uid
     return reference_only(header)
-
-
-def _remove_stand_in(document: Dataset) -> None:
-    study = document.CurrentRequestedProcedureEvidenceSequence[0]
-    del study.ReferencedSeriesSequence[0]
-    if not study.ReferencedSeriesSequence:  # Type 1C: no image of this study can be referred to
-        del document.CurrentRequestedProcedureEvidenceSequence
 
 
 def _predecessor(previous: PreviousReport) -> Dataset:

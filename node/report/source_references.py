@@ -1,4 +1,4 @@
-"""References from an image that the node makes to the images that it was made from."""
+"""References from an object that the node makes to the images that it was made from."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +9,8 @@ from inference.findings import ImageReference
 from node.report.coding import concept
 from node.report.evidence import SourceImages
 from node.report.patient_study import copy_elements, decoded_text
+
+_ByStudy = dict[str, dict[str, list[Dataset]]]  # references by Study and Series Instance UID
 
 
 def source_items(images: Iterable[ImageReference], sources: SourceImages, *, preserved: bool) -> list[Dataset]:
@@ -31,24 +33,24 @@ def source_items(images: Iterable[ImageReference], sources: SourceImages, *, pre
 
 def set_referenced_instances(dataset: Dataset, images: Iterable[ImageReference], sources: SourceImages) -> None:
     """Common Instance Reference (PS3.3 C.12.2): instances of the report's study, and those of other studies."""
-    by_study: dict[str, dict[str, list[Dataset]]] = {}
-    for uid in dict.fromkeys(image.sop_instance_uid for image in images):
-        header, item = sources.headers[uid], Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = str(header.SOPClassUID), uid
-        series = by_study.setdefault(str(header.StudyInstanceUID), {})
-        series.setdefault(str(header.SeriesInstanceUID), []).append(item)
-    for keyword in ("ReferencedSeriesSequence", "StudiesContainingOtherReferencedInstancesSequence"):
-        if keyword in dataset:
-            del dataset[keyword]
+    uids = dict.fromkeys(image.sop_instance_uid for image in images)
+    by_study = _by_study(sources.headers[uid] for uid in uids)
+    _remove(dataset, "ReferencedSeriesSequence", "StudiesContainingOtherReferencedInstancesSequence")
     if own := by_study.pop(sources.study_instance_uid, None):
-        dataset.ReferencedSeriesSequence = _series_items(own)
-    others = []
-    for study, series in by_study.items():
-        other = Dataset()
-        other.StudyInstanceUID, other.ReferencedSeriesSequence = study, _series_items(series)
-        others.append(other)
-    if others:
-        dataset.StudiesContainingOtherReferencedInstancesSequence = others
+        dataset.ReferencedSeriesSequence = _series_items(own, "ReferencedInstanceSequence")
+    if by_study:
+        dataset.StudiesContainingOtherReferencedInstancesSequence = _study_items(by_study, "ReferencedInstanceSequence")
+
+
+def set_evidence(document: Dataset, evidence: Iterable[Dataset]) -> None:
+    """The evidence of a document (PS3.3 C.17.2): images of its own study, and those of other studies."""
+    by_study = _by_study(evidence)
+    _remove(document, "CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+    study = str(document.StudyInstanceUID)
+    if own := by_study.pop(study, None):  # Type 1C: not there when no image of this study can be referred to
+        document.CurrentRequestedProcedureEvidenceSequence = _study_items({study: own}, "ReferencedSOPSequence")
+    if by_study:
+        document.PertinentOtherEvidenceSequence = _study_items(by_study, "ReferencedSOPSequence")
 
 
 def copy_lossy_compression(images: Sequence[ImageReference], sources: SourceImages, dataset: Dataset) -> None:
@@ -61,10 +63,38 @@ def copy_lossy_compression(images: Sequence[ImageReference], sources: SourceImag
         )
 
 
-def _series_items(series: dict[str, list[Dataset]]) -> list[Dataset]:
+def _by_study(headers: Iterable[Dataset]) -> _ByStudy:
+    found: _ByStudy = {}
+    for header in headers:
+        item = Dataset()
+        item.ReferencedSOPClassUID = str(header.SOPClassUID)
+        item.ReferencedSOPInstanceUID = str(header.SOPInstanceUID)
+        series = found.setdefault(str(header.StudyInstanceUID), {})
+        series.setdefault(str(header.SeriesInstanceUID), []).append(item)
+    return found
+
+
+def _study_items(by_study: _ByStudy, references: str) -> list[Dataset]:
+    items = []
+    for uid, series in by_study.items():
+        item = Dataset()
+        item.StudyInstanceUID, item.ReferencedSeriesSequence = uid, _series_items(series, references)
+        items.append(item)
+    return items
+
+
+def _series_items(series: dict[str, list[Dataset]], references: str) -> list[Dataset]:
+    """`references` is the keyword of the sequence that names the instances of a series."""
     items = []
     for uid, instances in series.items():
         item = Dataset()
-        item.SeriesInstanceUID, item.ReferencedInstanceSequence = uid, instances
+        item.SeriesInstanceUID = uid
+        setattr(item, references, instances)
         items.append(item)
     return items
+
+
+def _remove(dataset: Dataset, *keywords: str) -> None:
+    for keyword in keywords:
+        if keyword in dataset:
+            del dataset[keyword]

@@ -5,8 +5,10 @@ the other objects. It shares no code with the builders, so that one mistake cann
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Final, ParamSpec
 
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -29,18 +31,18 @@ from node.report.check.key_objects import key_object_faults
 from node.report.check.pdf import pdf_faults
 from node.report.check.picture import picture_faults, source_faults
 from node.report.check.presentation_state import presentation_state_faults
-from node.report.check.reading import UNREADABLE, text
+from node.report.check.reading import UNREADABLE, ReadDataset, text
 from node.report.check.received import UNWRITABLE, ReceivedReport, as_received
 from node.report.check.references import reference_faults
 from node.report.check.segmentation import segmentation_faults
 from node.report.check.series import kind_faults, series_faults
 from node.report.check.uids import uid_faults
 from node.report.check.vocabulary import vocabulary_faults
-from node.report.context import ReportKind, ReportObject
+from node.report.context import CheckedObject, ReportKind, ReportObject
 from node.report.errors import ReportCheckError
 
 P = ParamSpec("P")
-Rule = Callable[[Dataset, ReceivedReport], Iterable[str]]
+Rule = Callable[[ReadDataset, ReceivedReport], Iterable[str]]
 
 _OF_EVERY_OBJECT: Final[tuple[Rule, ...]] = (
     kind_faults,
@@ -75,8 +77,8 @@ def check_objects(
     *,
     findings: Findings | None = None,
     one_patient: bool = True,
-) -> None:
-    """Check every object of one report, and all of them together.
+) -> list[CheckedObject]:
+    """Check every object of one report, and all of them together; returns each with the file that was judged.
 
     `images` are the source headers by SOP Instance UID; `source` is the one whose patient and study the report took.
     `findings` are what the report was made from; without them only the form of the objects is judged.
@@ -87,36 +89,58 @@ def check_objects(
     ReportCheckError
         names the object's kind and every fault, without patient data. Nothing else is raised, whatever the damage.
     """
-    by_uid = {text(image, "SOPInstanceUID"): image for image in images.values()}
-    report = ReceivedReport(images=by_uid, source=source, findings=findings, one_patient=one_patient)
-    faults = list(dict.fromkeys(_faults(objects, report)))
-    if faults:
-        more = [f"and {len(faults) - _MOST_TOLD} more"] if len(faults) > _MOST_TOLD else []
-        raise ReportCheckError("; ".join([*faults[:_MOST_TOLD], *more]))
-
-
-def _faults(objects: Sequence[ReportObject], report: ReceivedReport) -> Iterator[str]:
+    checked: list[CheckedObject] = []
+    received: list[tuple[ReportKind, ReadDataset]] = []
+    faults: list[str] = []
     for made in objects:
+        meant = ReadDataset(made.dataset)
         try:
-            received = as_received(made.dataset)
+            content = _written(made.dataset)
+            read = as_received(content)
         except UNWRITABLE as error:  # the message may quote a value
-            yield _named(made.kind, made.dataset, f"cannot be written and read back: {type(error).__name__}")
+            faults.append(_named(made.kind, meant, f"cannot be written and read back: {type(error).__name__}"))
             continue
-        report.objects.append((made.kind, received))
-        for fault in _guarded(character_faults, made.dataset, received):
-            yield _named(made.kind, made.dataset, fault)
+        checked.append(CheckedObject(kind=made.kind, dataset=made.dataset, content=content))
+        received.append((made.kind, read))
+        faults += (_named(made.kind, meant, fault) for fault in _guarded(character_faults, meant, read))
+    headers = [ReadDataset(image) for image in images.values()]
+    report = ReceivedReport(
+        images={text(header, "SOPInstanceUID"): header for header in headers},
+        source=ReadDataset(source),
+        findings=findings,
+        one_patient=one_patient,
+        objects=received,
+    )
+    faults += _faults(report)
+    if faults:
+        raise ReportCheckError(_told(list(dict.fromkeys(faults))))
+    return checked
+
+
+def _written(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _faults(report: ReceivedReport) -> Iterator[str]:
     for kind, dataset in report.objects:
         for rule in _rules(kind, dataset):
             for fault in _guarded(rule, dataset, report):
                 yield _named(kind, dataset, fault)
 
 
-def _rules(kind: ReportKind, dataset: Dataset) -> tuple[Rule, ...]:
+def _told(faults: Sequence[str]) -> str:
+    more = [f"and {len(faults) - _MOST_TOLD} more"] if len(faults) > _MOST_TOLD else []
+    return "; ".join([*faults[:_MOST_TOLD], *more])
+
+
+def _rules(kind: ReportKind, dataset: ReadDataset) -> tuple[Rule, ...]:
     of_class = _OF_SOP_CLASS.get(text(dataset, "SOPClassUID"), (_unknown_class,))
     return (*_OF_EVERY_OBJECT, *of_class, *_OF_KIND.get(kind, ()))
 
 
-def _unknown_class(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def _unknown_class(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     yield f"SOP Class {text(dataset, 'SOPClassUID') or 'missing'} is none that the node makes"
 
 
@@ -128,5 +152,5 @@ def _guarded(rule: Callable[P, Iterable[str]], *given: P.args, **options: P.kwar
         yield f"cannot be judged: {type(error).__name__}"
 
 
-def _named(kind: ReportKind, dataset: Dataset, fault: str) -> str:
+def _named(kind: ReportKind, dataset: ReadDataset, fault: str) -> str:
     return f"{kind} {text(dataset, 'SOPInstanceUID') or 'without UID'}: {fault}"

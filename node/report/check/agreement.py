@@ -3,20 +3,18 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from inference.findings import Findings, Lesion, Status, Verdict
 from node.report.check.boxes import MEASUREMENT_GROUP, SaidBox, said_boxes, same_corners
 from node.report.check.content import as_number, key
-from node.report.check.reading import NOTHING, code, items, name, named, text
+from node.report.check.reading import NOTHING, ReadDataset, code, items, name, named, text
 from node.report.check.received import ReceivedReport
 
 _VERDICT: Final = {Verdict.BENIGN: key(codes.BENIGN), Verdict.MALIGNANT: key(codes.MALIGNANT)}
 _ROUNDING: Final = 0.006  # percentages have two decimals
 
 
-def agreement_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def agreement_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     findings = report.findings
     if findings is None:
         return
@@ -53,7 +51,7 @@ def _lesion(lesion: Lesion, boxes: list[SaidBox]) -> Iterable[str]:
             yield f"has another value of: {concept.meaning}"
 
 
-def _patient(dataset: Dataset, findings: Findings) -> Iterable[str]:
+def _patient(dataset: ReadDataset, findings: Findings) -> Iterable[str]:
     container = next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING)
     decision = findings.decision
     if findings.status is Status.NOT_ANALYSED:
@@ -66,7 +64,7 @@ def _patient(dataset: Dataset, findings: Findings) -> Iterable[str]:
         yield "states another probability than the findings"
 
 
-def _sequences(dataset: Dataset, findings: Findings) -> Iterable[str]:
+def _sequences(dataset: ReadDataset, findings: Findings) -> Iterable[str]:
     results = named(dataset, key(codes.SEQUENCE_RESULT))
     series = [text(item, "UID") for one in results for item in named(one, key(codes.SERIES_INSTANCE_UID))]
     if series != [vote.series_instance_uid for vote in findings.sequences]:
@@ -78,14 +76,14 @@ def _sequences(dataset: Dataset, findings: Findings) -> Iterable[str]:
             yield f"states another result of series {vote.series_instance_uid} than the findings"
 
 
-def _child(parent: Dataset, concept: codes.Code) -> Dataset:
+def _child(parent: ReadDataset, concept: codes.Code) -> ReadDataset:
     return next((item for item in items(parent, "ContentSequence") if name(item) == key(concept)), NOTHING)
 
 
-def _assessed(parent: Dataset, concept: codes.Code) -> tuple[str, str]:
+def _assessed(parent: ReadDataset, concept: codes.Code) -> tuple[str, str]:
     return code(_child(parent, concept), "ConceptCodeSequence")[:2]
 
 
-def _is_percentage(parent: Dataset, concept: codes.Code, fraction: float) -> bool:
+def _is_percentage(parent: ReadDataset, concept: codes.Code, fraction: float) -> bool:
     said = as_number(_child(parent, concept))
     return said is not None and abs(said - 100 * fraction) <= _ROUNDING

@@ -3,10 +3,8 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from node.report.check.boxes import is_inside
-from node.report.check.reading import NOTHING, items, number, numbers, text
+from node.report.check.reading import NOTHING, ReadDataset, items, number, numbers, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import frame_numbers, referenced_series
 
@@ -14,7 +12,7 @@ _ANCHOR: Final = ("AnchorPointAnnotationUnits", "AnchorPoint")
 _BOUNDS: Final = ("BoundingBoxAnnotationUnits", "BoundingBoxTopLeftHandCorner", "BoundingBoxBottomRightHandCorner")
 
 
-def annotation_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def annotation_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     layers = {text(layer, "GraphicLayer") for layer in items(dataset, "GraphicLayerSequence")}
     presented = {uid for _, uid in referenced_series(dataset)}
     for index, annotation in enumerate(items(dataset, "GraphicAnnotationSequence"), start=1):
@@ -24,7 +22,7 @@ def annotation_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]
             yield f"graphic annotation {index} {fault}"
 
 
-def _annotation(annotation: Dataset, presented: set[str], report: ReceivedReport) -> Iterable[str]:
+def _annotation(annotation: ReadDataset, presented: set[str], report: ReceivedReport) -> Iterable[str]:
     graphics, words = items(annotation, "GraphicObjectSequence"), items(annotation, "TextObjectSequence")
     if not graphics and not words:
         yield "draws nothing"
@@ -43,7 +41,7 @@ def _annotation(annotation: Dataset, presented: set[str], report: ReceivedReport
             yield from _text(one, image)
 
 
-def _graphic(graphic: Dataset, image: Dataset) -> Iterable[str]:
+def _graphic(graphic: ReadDataset, image: ReadDataset) -> Iterable[str]:
     points = numbers(graphic, "GraphicData")
     if text(graphic, "GraphicAnnotationUnits") != "PIXEL" or number(graphic, "GraphicDimensions") != 2:
         yield "has a graphic that is not in pixels"
@@ -53,7 +51,7 @@ def _graphic(graphic: Dataset, image: Dataset) -> Iterable[str]:
         yield "has a graphic outside its image"
 
 
-def _text(words: Dataset, image: Dataset) -> Iterable[str]:
+def _text(words: ReadDataset, image: ReadDataset) -> Iterable[str]:
     if not text(words, "UnformattedTextValue"):
         yield "has an empty text"
     places = [place for place in (_ANCHOR, _BOUNDS) if any(keyword in words for keyword in place)]

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
-from node.report.check.reading import NOTHING, by_name, items, name, named, number, numbers, text
+from node.report.check.reading import NOTHING, ReadDataset, items, name, named, number, numbers, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import frame_numbers, reference_items
 
@@ -31,7 +30,7 @@ class SaidBox:
     corners: Corners
     tracking_uid: str
     tracking_identifier: str
-    group: Dataset
+    group: ReadDataset
 
 
 def said_boxes(report: ReceivedReport) -> Iterator[SaidBox]:
@@ -59,7 +58,7 @@ def rectangle(graphic_data: list[float]) -> Corners | None:
     return corners if set(points) == expected and along else None
 
 
-def is_inside(image: Dataset, values: list[float]) -> bool:
+def is_inside(image: ReadDataset, values: list[float]) -> bool:
     """Whether points (column, row, column, row ...) lie within the image."""
     width, height = number(image, "Columns"), number(image, "Rows")
     return all(
@@ -69,7 +68,7 @@ def is_inside(image: Dataset, values: list[float]) -> bool:
     )
 
 
-def box_faults(region: Dataset, images: Mapping[str, Dataset]) -> Iterable[str]:
+def box_faults(region: ReadDataset, images: Mapping[str, ReadDataset]) -> Iterable[str]:
     data = numbers(region, "GraphicData")
     corners = rectangle(data)
     if text(region, "GraphicType") != "POLYLINE" or corners is None:
@@ -87,8 +86,8 @@ def box_faults(region: Dataset, images: Mapping[str, Dataset]) -> Iterable[str]:
         yield f"lies outside its image of {width} x {height} pixels: {data}"
 
 
-def _said(group: Dataset) -> Iterator[SaidBox]:
-    said = by_name(group)
+def _said(group: ReadDataset) -> Iterator[SaidBox]:
+    said = group.by_name
     uid = text(next(iter(said.get(TRACKING_UID, [])), NOTHING), "UID")
     identifier = text(next(iter(said.get(TRACKING_IDENTIFIER, [])), NOTHING), "TextValue")
     for region in items(group, "ContentSequence"):

@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import items, nested, text
+from node.report.check.reading import ReadDataset, items, nested, text
 from node.report.check.received import ReceivedReport
 
 RESEARCH_USE: Final = "research use"
@@ -20,7 +18,7 @@ _FREE_TEXT: Final = (
 )
 
 
-def caveat_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def caveat_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     for item in items(dataset, "ContributingEquipmentSequence"):
         if RESEARCH_USE not in text(item, "ContributionDescription").lower():
             yield "a contributing equipment does not say that it is for research use"
@@ -31,6 +29,6 @@ def caveat_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
         yield "does not say that a phantom trained its model"
 
 
-def _free_text(dataset: Dataset) -> Iterator[str]:
+def _free_text(dataset: ReadDataset) -> Iterator[str]:
     for item in (dataset, *(item for _, item in nested(dataset))):
         yield from (text(item, keyword) for keyword in _FREE_TEXT)

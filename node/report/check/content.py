@@ -4,10 +4,8 @@ from collections.abc import Iterable
 from math import isfinite
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
-from node.report.check.reading import Name, code, first, items, name, number, text, texts, walk
+from node.report.check.reading import Name, ReadDataset, code, first, items, name, number, text, texts, walk
 from node.report.check.received import ReceivedReport
 
 
@@ -103,7 +101,7 @@ _VALUE_OF_TYPE: Final = {
 }
 
 
-def content_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def content_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     if text(dataset, "ValueType") != "CONTAINER" or text(dataset, "ContinuityOfContent") not in _CONTINUITY:
         yield "its root is no container"
     for item in walk(dataset):
@@ -111,7 +109,7 @@ def content_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
             yield f"content item ({', '.join(name(item))}) {fault}"
 
 
-def _faults(item: Dataset) -> Iterable[str]:
+def _faults(item: ReadDataset) -> Iterable[str]:
     value_type = text(item, "ValueType")
     if text(item, "RelationshipType") not in _RELATIONSHIPS:
         yield "has no relationship to its parent"
@@ -131,11 +129,11 @@ def _faults(item: Dataset) -> Iterable[str]:
         yield from _number_faults(item)
 
 
-def _has_value(item: Dataset, keyword: str) -> bool:
+def _has_value(item: ReadDataset, keyword: str) -> bool:
     return bool(keyword) and bool(items(item, keyword) or text(item, keyword))
 
 
-def _number_faults(item: Dataset) -> Iterable[str]:
+def _number_faults(item: ReadDataset) -> Iterable[str]:
     measured = first(item, "MeasuredValueSequence")
     value = as_number(item)
     if value is None or not isfinite(value):
@@ -156,7 +154,7 @@ def _number_faults(item: Dataset) -> Iterable[str]:
         yield "counts no whole number"
 
 
-def as_number(item: Dataset) -> float | None:
+def as_number(item: ReadDataset) -> float | None:
     """Numeric Value of a NUM item."""
     try:
         return float(text(first(item, "MeasuredValueSequence"), "NumericValue"))

@@ -4,15 +4,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from node.report.check.boxes import MEASUREMENT_GROUP
 from node.report.check.content import content_faults, key
 from node.report.check.equipment import observer_faults
 from node.report.check.evidence import completeness_faults, evidence_faults
 from node.report.check.groups import group_faults
-from node.report.check.reading import first, items, name, named, nested, text
+from node.report.check.reading import ReadDataset, first, items, name, named, nested, text
 from node.report.check.received import ReceivedReport
 from node.report.check.verdict import verdict_faults
 
@@ -34,14 +32,14 @@ _IN_THE_EVALUATIONS: Final = {
 }
 
 
-def document_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def document_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     yield from _header(dataset)
     yield from _outline(dataset)
     for rule in (observer_faults, evidence_faults, completeness_faults, content_faults, group_faults, verdict_faults):
         yield from rule(dataset, report)
 
 
-def _header(dataset: Dataset) -> Iterable[str]:
+def _header(dataset: ReadDataset) -> Iterable[str]:
     template = first(dataset, "ContentTemplateSequence")
     if (text(template, "TemplateIdentifier"), text(template, "MappingResource")) != ("1500", "DCMR"):
         yield "TemplateIdentifier is not 1500 of DCMR"
@@ -53,7 +51,7 @@ def _header(dataset: Dataset) -> Iterable[str]:
         yield "claims to be verified or final"
 
 
-def _outline(dataset: Dataset) -> Iterable[str]:
+def _outline(dataset: ReadDataset) -> Iterable[str]:
     groups = len(named(dataset, MEASUREMENT_GROUP))
     title = codes.IMAGING_MEASUREMENT_REPORT if groups else codes.ONCOLOGY_MEASUREMENT_REPORT
     if name(dataset) != key(title):
@@ -66,7 +64,7 @@ def _outline(dataset: Dataset) -> Iterable[str]:
         yield f"has {groups} boxes in {len(measurements)} containers of measurements"
 
 
-def _missing(parent: Dataset, wanted: dict[tuple[str, str], str]) -> Iterable[str]:
+def _missing(parent: ReadDataset, wanted: dict[tuple[str, str], str]) -> Iterable[str]:
     counts = Counter(name(item) for item in items(parent, "ContentSequence"))
     for concept, words in wanted.items():
         if counts[concept] != 1:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
-from pydicom.dataset import Dataset
-
 from node.report.check.boxes import Corners, SaidBox, rectangle, said_boxes, same_corners
-from node.report.check.reading import items, numbers, text
+from node.report.check.reading import ReadDataset, items, numbers, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import frame_numbers, referenced
 
 _Place = tuple[str, int]  # SOP Instance UID, frame from 1
 
 
-def drawn_box_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def drawn_box_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     said = list(said_boxes(report))
     drawn = list(_drawn(dataset))
     for place, corners, graphic in drawn:
@@ -31,13 +29,13 @@ def _is_drawn(box: SaidBox, place: _Place, corners: Corners) -> bool:
     return (box.sop_instance_uid, box.frame) == place and same_corners(box.corners, corners)
 
 
-def _is_tracked_alike(graphic: Dataset, box: SaidBox) -> bool:
+def _is_tracked_alike(graphic: ReadDataset, box: SaidBox) -> bool:
     """A graphic need not be tracked."""
     tracked = (text(graphic, "TrackingUID"), text(graphic, "TrackingID"))
     return tracked in (("", ""), (box.tracking_uid, box.tracking_identifier))
 
 
-def _drawn(dataset: Dataset) -> Iterator[tuple[_Place, Corners, Dataset]]:
+def _drawn(dataset: ReadDataset) -> Iterator[tuple[_Place, Corners, ReadDataset]]:
     for annotation in items(dataset, "GraphicAnnotationSequence"):
         for image in items(annotation, "ReferencedImageSequence"):
             for graphic in items(annotation, "GraphicObjectSequence"):

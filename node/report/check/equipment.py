@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from node.report.check.content import key
-from node.report.check.reading import by_name, code, first, items, name, named, text, texts
+from node.report.check.reading import ReadDataset, code, first, items, name, named, text, texts
 from node.report.check.received import ReceivedReport
 
 _COMPLETE: Final = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "DeviceUID")
@@ -40,7 +38,7 @@ _PARAMETERS: Final = ("111002", "DCM")
 _LONGEST_NAME: Final = 64  # VR LO: longer names and versions are cut
 
 
-def equipment_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def equipment_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     equipment = items(dataset, "ContributingEquipmentSequence")
     for item in equipment:
         if missing := [keyword for keyword in _COMPLETE if not text(item, keyword)]:
@@ -59,7 +57,7 @@ def equipment_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
     yield from _components(dataset, equipment, report)
 
 
-def observer_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def observer_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     """Of a document: it names the device that made it (TID 1004)."""
     counts = Counter(name(item) for item in items(dataset, "ContentSequence"))
     for concept, words in _OBSERVER.items():
@@ -67,7 +65,7 @@ def observer_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
             yield f"has {counts[concept]} of: {words}"
 
 
-def _of_the_series(dataset: Dataset, whole: Dataset) -> Iterable[str]:
+def _of_the_series(dataset: ReadDataset, whole: ReadDataset) -> Iterable[str]:
     for keyword in ("Manufacturer", "ManufacturerModelName"):
         if text(dataset, keyword) != text(whole, keyword):
             yield f"{keyword} of the series and of the contributing equipment differ"
@@ -75,21 +73,21 @@ def _of_the_series(dataset: Dataset, whole: Dataset) -> Iterable[str]:
         yield "SoftwareVersions of the series and of the contributing equipment differ"
 
 
-def _of_the_content(dataset: Dataset, whole: Dataset) -> Iterable[str]:
+def _of_the_content(dataset: ReadDataset, whole: ReadDataset) -> Iterable[str]:
     """Content items, and the segments of a segmentation."""
     for segment in items(dataset, "SegmentSequence"):
         algorithm = first(segment, "SegmentationAlgorithmIdentificationSequence")
         for attribute, keyword in _OF_A_SEGMENT:
             if text(algorithm, attribute) != text(whole, keyword):
                 yield f"{attribute} of a segment and {keyword} differ"
-    said = by_name(dataset)
+    said = dataset.by_name
     for concept, attribute, keyword in _OF_THE_WHOLE:
         for item in said.get(concept, []):
             if text(item, attribute) != text(whole, keyword):
                 yield f"content item ({', '.join(concept)}) and {keyword} differ"
 
 
-def _components(dataset: Dataset, equipment: list[Dataset], report: ReceivedReport) -> Iterable[str]:
+def _components(dataset: ReadDataset, equipment: list[ReadDataset], report: ReceivedReport) -> Iterable[str]:
     if report.findings is None:
         return
     bundle = report.findings.bundle

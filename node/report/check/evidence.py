@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import items, text
+from node.report.check.reading import ReadDataset, items, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import referenced
 
 
-def evidence_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def evidence_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     listed = list(_evidence(dataset))
     counts = Counter(text(instance, "ReferencedSOPInstanceUID") for _, _, instance in listed)
     for uid in referenced(dataset):
@@ -28,7 +26,7 @@ def evidence_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
             yield f"its evidence {uid} stands in another study, series or SOP Class"
 
 
-def completeness_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def completeness_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     """A structured report names all images of its study and patient, not only those it has something to say about."""
     listed = {text(instance, "ReferencedSOPInstanceUID") for _, _, instance in _evidence(dataset)}
     for uid, image in report.images.items():
@@ -37,7 +35,7 @@ def completeness_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[st
             yield f"image {uid} of its study is not among its evidence"
 
 
-def _evidence(dataset: Dataset) -> Iterator[tuple[str, str, Dataset]]:
+def _evidence(dataset: ReadDataset) -> Iterator[tuple[str, str, ReadDataset]]:
     """Study Instance UID, Series Instance UID and reference."""
     for study in items(dataset, "CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for series in items(study, "ReferencedSeriesSequence"):
@@ -45,5 +43,5 @@ def _evidence(dataset: Dataset) -> Iterator[tuple[str, str, Dataset]]:
                 yield text(study, "StudyInstanceUID"), text(series, "SeriesInstanceUID"), instance
 
 
-def _place(target: Dataset) -> tuple[str, str, str]:
+def _place(target: ReadDataset) -> tuple[str, str, str]:
     return text(target, "StudyInstanceUID"), text(target, "SeriesInstanceUID"), text(target, "SOPClassUID")

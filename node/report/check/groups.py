@@ -4,12 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from node.report.check.boxes import IMAGE_REGION, MEASUREMENT_GROUP, TRACKING_IDENTIFIER, TRACKING_UID, box_faults
 from node.report.check.content import key
-from node.report.check.reading import first, items, name, named, text
+from node.report.check.reading import ReadDataset, first, items, name, named, text
 from node.report.check.received import ReceivedReport
 from node.report.check.uids import is_valid_uid
 
@@ -30,7 +28,7 @@ _ONCE: Final = {
 }
 
 
-def group_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def group_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     groups = named(dataset, MEASUREMENT_GROUP)
     for number, group in enumerate(groups, start=1):
         for fault in _faults(group, report):
@@ -41,7 +39,7 @@ def group_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
             yield f"{_ONCE[concept]} stands in more than one measurement group"
 
 
-def _faults(group: Dataset, report: ReceivedReport) -> Iterable[str]:
+def _faults(group: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     template = first(group, "ContentTemplateSequence")
     if (text(template, "TemplateIdentifier"), text(template, "MappingResource")) != ("1410", "DCMR"):
         yield "TemplateIdentifier is not 1410 of DCMR"

@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import text, value
+from node.report.check.reading import ReadDataset, text, value
 from node.report.check.received import ReceivedReport
 
 _SAME_AS_SOURCE: Final = (
@@ -35,7 +33,7 @@ _NEVER_MISSING: Final = (
 )
 
 
-def identity_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def identity_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     for keyword in _SAME_AS_SOURCE:
         if isinstance(value(report.source, keyword), bytes):  # sent as UN: its letters are not known
             continue

@@ -3,19 +3,17 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from node.report.check.content import content_faults, key
 from node.report.check.equipment import observer_faults
 from node.report.check.evidence import evidence_faults
-from node.report.check.reading import first, items, name, named, text
+from node.report.check.reading import ReadDataset, first, items, name, named, text
 from node.report.check.received import ReceivedReport
 
 _REFERENCES: Final = frozenset({"COMPOSITE", "IMAGE", "WAVEFORM"})
 
 
-def key_object_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def key_object_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     template = first(dataset, "ContentTemplateSequence")
     if (text(template, "TemplateIdentifier"), text(template, "MappingResource")) != ("2010", "DCMR"):
         yield "TemplateIdentifier is not 2010 of DCMR"

@@ -6,10 +6,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from node.report.check.boxes import Corners
-from node.report.check.reading import data, number, text
+from node.report.check.reading import ReadDataset, data, number, text
 
 Mask = NDArray[np.uint8]  # (rows, columns), 0 outside the segment
 
@@ -24,14 +23,14 @@ _BINARY: Final = {
 }
 
 
-def form_faults(dataset: Dataset) -> Iterable[str]:
+def form_faults(dataset: ReadDataset) -> Iterable[str]:
     """Of the attributes that say how the pixels are to be read."""
     for keyword, expected in _BINARY.items():
         if text(dataset, keyword) != expected:
             yield f"{keyword} is not {expected}"
 
 
-def masks(dataset: Dataset) -> list[Mask]:
+def masks(dataset: ReadDataset) -> list[Mask]:
     """One mask per frame, from single bits (PS3.5 Section 8.1.1); none when there are too few or too many pixels."""
     shape = number(dataset, "NumberOfFrames"), number(dataset, "Rows"), number(dataset, "Columns")
     pixels = data(dataset, "PixelData")

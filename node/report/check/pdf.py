@@ -2,13 +2,11 @@
 
 from collections.abc import Iterable
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import data, items, name, number, text
+from node.report.check.reading import ReadDataset, data, items, name, number, text
 from node.report.check.received import ReceivedReport
 
 
-def pdf_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def pdf_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     page = data(dataset, "EncapsulatedDocument")
     if not page.startswith(b"%PDF-"):
         yield "its document does not start as a PDF"

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from typing import Final
 
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
 
 from config import codes
 from node.report.check.content import key
-from node.report.check.reading import code, data, items, number, text, texts, value
+from node.report.check.reading import ReadDataset, code, data, items, number, text, texts, value
 from node.report.check.received import ReceivedReport
 
 _RGB: Final = {
@@ -21,7 +20,7 @@ _RGB: Final = {
 }
 
 
-def picture_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def picture_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     for keyword, expected in _RGB.items():
         if text(dataset, keyword) != str(expected):
             yield f"{keyword} is not {expected}"
@@ -38,13 +37,13 @@ def picture_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
             yield "refers to a source image for another purpose"
 
 
-def source_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def source_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     """Of an overlay: it shows at least one image. A summary may show none."""
     if not items(dataset, "SourceImageSequence"):
         yield "does not say which image it shows"
 
 
-def _frame_labels(dataset: Dataset) -> Iterable[str]:
+def _frame_labels(dataset: ReadDataset) -> Iterable[str]:
     """PS3.3 C.8.6.4: what the frame increment pointer points to has a value for each frame."""
     frames = number(dataset, "NumberOfFrames")
     if frames and value(dataset, "FrameIncrementPointer") != tag_for_keyword("FrameLabelVector"):
@@ -53,7 +52,7 @@ def _frame_labels(dataset: Dataset) -> Iterable[str]:
         yield f"has {len(texts(dataset, 'FrameLabelVector'))} labels for {frames} frames"
 
 
-def _pixels(dataset: Dataset) -> Iterable[str]:
+def _pixels(dataset: ReadDataset) -> Iterable[str]:
     pixels = data(dataset, "PixelData")
     size = number(dataset, "Rows") * number(dataset, "Columns") * 3 * (number(dataset, "NumberOfFrames") or 1)
     if size == 0 or len(pixels) != size + size % 2:

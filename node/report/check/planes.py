@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import NOTHING, first, items, number, numbers, text
+from node.report.check.reading import NOTHING, ReadDataset, first, items, number, numbers, text
 from node.report.check.uids import is_valid_uid
 
 # Sequence in the functional groups (PS3.3 C.7.6.16.2), attribute, how many values; of one frame it stands at the root
@@ -17,7 +15,7 @@ _GEOMETRY: Final = (
 _SAME: Final = 2e-3  # mm, or of a cosine: images of one stack may differ by rounding
 
 
-def plane_faults(dataset: Dataset, index: int, image: Dataset, frame: int) -> Iterable[str]:
+def plane_faults(dataset: ReadDataset, index: int, image: ReadDataset, frame: int) -> Iterable[str]:
     """Of the frame with this index from 0; `image` and its `frame` from 1 are what it was made from."""
     if any(number(dataset, keyword) != number(image, keyword) for keyword in ("Rows", "Columns")):
         yield "is of another size than its image"
@@ -35,7 +33,7 @@ def plane_faults(dataset: Dataset, index: int, image: Dataset, frame: int) -> It
             yield f"has another {keyword} than its image"
 
 
-def _geometry(dataset: Dataset, index: int, sequence: str, keyword: str) -> list[float]:
+def _geometry(dataset: ReadDataset, index: int, sequence: str, keyword: str) -> list[float]:
     own = items(dataset, "PerFrameFunctionalGroupsSequence")
     groups = [own[index] if index < len(own) else NOTHING, first(dataset, "SharedFunctionalGroupsSequence"), dataset]
     for group in groups:

@@ -3,18 +3,16 @@
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from node.report.check.annotations import annotation_faults
 from node.report.check.drawn_boxes import drawn_box_faults
-from node.report.check.reading import NOTHING, items, number, numbers, text
+from node.report.check.reading import NOTHING, ReadDataset, items, number, numbers, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import referenced_series
 
 _NEVER_EMPTY: Final = ("ContentLabel", "PresentationCreationDate", "PresentationCreationTime", "PresentationLUTShape")
 
 
-def presentation_state_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def presentation_state_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     for keyword in _NEVER_EMPTY:
         if not text(dataset, keyword):
             yield f"{keyword} is missing"
@@ -28,7 +26,7 @@ def presentation_state_faults(dataset: Dataset, report: ReceivedReport) -> Itera
     yield from drawn_box_faults(dataset, report)
 
 
-def _displayed_areas(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def _displayed_areas(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     everything = [uid for _, uid in referenced_series(dataset)]
     shown: set[str] = set()
     for area in items(dataset, "DisplayedAreaSelectionSequence"):

@@ -1,4 +1,7 @@
-"""Reading of objects that may be damaged: what is missing, or is not what it should be, reads as empty."""
+"""Reading of objects that may be damaged: what is missing, or is not what it should be, reads as empty.
+
+Every rule looks at the same attributes again and again: each is decoded once.
+"""
 
 from collections.abc import Iterator
 from functools import cache
@@ -24,8 +27,79 @@ UNREADABLE: Final = (
 
 Code = tuple[str, str, str]  # value, scheme, meaning
 Name = tuple[str, str]  # value, scheme of a concept
-NOTHING: Final = Dataset()  # stands for what is not there; never changed
 _PADDING: Final = "\0 \t\r\n"
+_TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # VRs that follow Specific Character Set
+
+
+class ReadDataset:
+    """One data set, or item of a sequence, as a reader sees it. What it is read from must not change any more."""
+
+    __slots__ = ("_by_name", "_dataset", "_items", "_sequences", "_texts", "_values")
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._values: dict[str, object] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._items: dict[str, list[ReadDataset]] = {}
+        self._sequences: list[tuple[str, list[ReadDataset]]] | None = None
+        self._by_name: dict[Name, list[ReadDataset]] | None = None
+
+    def __contains__(self, keyword: str) -> bool:
+        tag = _tag(keyword)
+        return tag is not None and tag in self._dataset
+
+    def value(self, keyword: str) -> object:
+        if keyword not in self._values:
+            self._values[keyword] = self._decoded(keyword)
+        return self._values[keyword]
+
+    def texts(self, keyword: str) -> list[str]:
+        if keyword not in self._texts:
+            self._texts[keyword] = _as_texts(self.value(keyword))
+        return self._texts[keyword]
+
+    def items(self, keyword: str) -> "list[ReadDataset]":
+        if keyword not in self._items:
+            found = self.value(keyword)
+            self._items[keyword] = [ReadDataset(item) for item in found] if isinstance(found, Sequence) else []
+        return self._items[keyword]
+
+    @property
+    def sequences(self) -> "list[tuple[str, list[ReadDataset]]]":
+        """Keyword and items of every sequence."""
+        if self._sequences is None:
+            # iterating a data set itself decodes its values, which may fail
+            keywords = filter(None, map(_sequence_name, self._dataset.keys()))
+            self._sequences = [(keyword, self.items(keyword)) for keyword in keywords]
+        return self._sequences
+
+    @property
+    def text_keywords(self) -> list[str]:
+        """Of all attributes whose letters Specific Character Set says, private ones excepted."""
+        tags = [tag for tag in self._dataset.keys() if self._dataset.get_item(tag).VR in _TEXT]  # noqa: SIM118 - as above
+        return [keyword for tag in tags if (keyword := keyword_for_tag(tag))]
+
+    @property
+    def by_name(self) -> "dict[Name, list[ReadDataset]]":
+        """All content items below this one by their concept name, in the order of the document."""
+        if self._by_name is None:
+            self._by_name = {}
+            for child in walk(self):
+                self._by_name.setdefault(name(child), []).append(child)
+        return self._by_name
+
+    def _decoded(self, keyword: str) -> object:
+        tag = _tag(keyword)
+        if tag is None:
+            return None
+        try:
+            element = self._dataset.get(tag)
+        except UNREADABLE:
+            return None
+        return None if element is None else element.value
+
+
+NOTHING: Final = ReadDataset(Dataset())  # stands for what is not there
 
 
 @cache
@@ -41,32 +115,29 @@ def _sequence_name(tag: BaseTag) -> str:
     return keyword_for_tag(tag) if is_sequence else ""
 
 
-def value(dataset: Dataset, keyword: str) -> object:
-    """The value of an attribute; None when it is absent, empty or cannot be read."""
-    tag = _tag(keyword)
-    if tag is None:
-        return None
-    try:
-        element = dataset.get(tag)
-    except UNREADABLE:
-        return None
-    return None if element is None else element.value
-
-
-def texts(dataset: Dataset, keyword: str) -> list[str]:
-    """Each value as text without padding; an empty list when absent or empty."""
-    found = value(dataset, keyword)
+def _as_texts(found: object) -> list[str]:
     if found is None or found == "" or isinstance(found, Sequence):
         return []
     return [str(part).strip(_PADDING) for part in (found if isinstance(found, list | MultiValue) else [found])]
 
 
-def text(dataset: Dataset, keyword: str) -> str:
+def value(dataset: ReadDataset, keyword: str) -> object:
+    """The value of an attribute; None when it is absent, empty or cannot be read."""
+    return dataset.value(keyword)
+
+
+def texts(dataset: ReadDataset, keyword: str) -> list[str]:
+    """Each value as text without padding; an empty list when absent or empty."""
+    return dataset.texts(keyword)
+
+
+def text(dataset: ReadDataset, keyword: str) -> str:
     """The value as text; empty when absent. Several values are joined by a backslash."""
-    return "\\".join(texts(dataset, keyword))
+    found = dataset.texts(keyword)
+    return found[0] if len(found) == 1 else "\\".join(found)
 
 
-def number(dataset: Dataset, keyword: str) -> int:
+def number(dataset: ReadDataset, keyword: str) -> int:
     """A single whole number; 0 when absent or when it is none."""
     try:
         return int(text(dataset, keyword))
@@ -74,7 +145,7 @@ def number(dataset: Dataset, keyword: str) -> int:
         return 0
 
 
-def numbers(dataset: Dataset, keyword: str) -> list[float]:
+def numbers(dataset: ReadDataset, keyword: str) -> list[float]:
     """All values as floats; an empty list when one of them is no number."""
     try:
         return [float(one) for one in texts(dataset, keyword)]
@@ -82,65 +153,51 @@ def numbers(dataset: Dataset, keyword: str) -> list[float]:
         return []
 
 
-def data(dataset: Dataset, keyword: str) -> bytes:
+def data(dataset: ReadDataset, keyword: str) -> bytes:
     """The value of a binary attribute; empty when absent."""
-    found = value(dataset, keyword)
+    found = dataset.value(keyword)
     return found if isinstance(found, bytes) else b""
 
 
-def items(dataset: Dataset, *keywords: str) -> list[Dataset]:
+def items(dataset: ReadDataset, *keywords: str) -> list[ReadDataset]:
     """The items of one or more sequences, in order; empty when absent."""
-    found: list[Dataset] = []
-    for keyword in keywords:
-        sequence = value(dataset, keyword)
-        if isinstance(sequence, Sequence):
-            found += sequence
-    return found
+    return [item for keyword in keywords for item in dataset.items(keyword)]
 
 
-def first(dataset: Dataset, keyword: str) -> Dataset:
+def first(dataset: ReadDataset, keyword: str) -> ReadDataset:
     """The first item of a sequence, or an empty data set."""
-    return next(iter(items(dataset, keyword)), NOTHING)
+    found = dataset.items(keyword)
+    return found[0] if found else NOTHING
 
 
-def code(dataset: Dataset, keyword: str) -> Code:
+def code(dataset: ReadDataset, keyword: str) -> Code:
     """Value, scheme and meaning of the first item of a code sequence."""
     item = first(dataset, keyword)
     return text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), text(item, "CodeMeaning")
 
 
-def name(item: Dataset) -> Name:
+def name(item: ReadDataset) -> Name:
     """The concept name of a content item."""
     concept = first(item, "ConceptNameCodeSequence")
     return text(concept, "CodeValue"), text(concept, "CodingSchemeDesignator")
 
 
-def walk(item: Dataset) -> Iterator[Dataset]:
+def walk(item: ReadDataset) -> Iterator[ReadDataset]:
     """All content items below one, in the order of the document."""
-    for child in items(item, "ContentSequence"):
+    for child in item.items("ContentSequence"):
         yield child
         yield from walk(child)
 
 
-def by_name(item: Dataset) -> dict[Name, list[Dataset]]:
-    """All content items below one, by their concept name."""
-    found: dict[Name, list[Dataset]] = {}
-    for child in walk(item):
-        found.setdefault(name(child), []).append(child)
-    return found
-
-
-def named(item: Dataset, concept: Name) -> list[Dataset]:
+def named(item: ReadDataset, concept: Name) -> list[ReadDataset]:
     """All content items below one that have this concept name."""
-    return [child for child in walk(item) if name(child) == concept]
+    return item.by_name.get(concept, [])
 
 
-def nested(dataset: Dataset, without: frozenset[str] = frozenset()) -> Iterator[tuple[str, Dataset]]:
+def nested(dataset: ReadDataset, without: frozenset[str] = frozenset()) -> Iterator[tuple[str, ReadDataset]]:
     """Every sequence item at any depth, with the keyword of its sequence; those in `without` are not entered."""
-    for tag in dataset.keys():  # noqa: SIM118 - iterating a data set decodes its values, which may fail
-        keyword = _sequence_name(tag)
-        if not keyword or keyword in without:
-            continue
-        for item in items(dataset, keyword):
-            yield keyword, item
-            yield from nested(item, without)
+    for keyword, children in dataset.sequences:
+        if keyword not in without:
+            for item in children:
+                yield keyword, item
+                yield from nested(item, without)

@@ -1,24 +1,24 @@
 """A report as its receiver reads it, and what it is compared with."""
 
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from typing import Final
 
-from pydicom import dcmread, dcmwrite
-from pydicom.dataset import Dataset
+from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from inference.findings import Findings
-from node.report.check.reading import UNREADABLE, text
+from node.report.check.reading import UNREADABLE, ReadDataset, text
 from node.report.context import ReportKind
 
 # What writing a damaged object to memory and reading it back raises; pydicom makes many errors an OSError
 UNWRITABLE: Final = (*UNREADABLE, struct.error, OSError, InvalidDicomError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReceivedReport:
     """All objects of a report, read back from the bytes that would be sent, and what they were made from.
 
@@ -27,24 +27,24 @@ class ReceivedReport:
     judged.
     """
 
-    images: Mapping[str, Dataset]
-    source: Dataset
+    images: Mapping[str, ReadDataset]
+    source: ReadDataset
     findings: Findings | None
     one_patient: bool
-    objects: list[tuple[ReportKind, Dataset]] = field(default_factory=list)
+    objects: Sequence[tuple[ReportKind, ReadDataset]]
 
-    def kind_of(self, dataset: Dataset) -> ReportKind:
+    def kind_of(self, dataset: ReadDataset) -> ReportKind:
         return next(kind for kind, one in self.objects if one is dataset)
 
-    def target(self, sop_instance_uid: str) -> Dataset | None:
+    def target(self, sop_instance_uid: str) -> ReadDataset | None:
         """The image of the case or the object of this report with this UID."""
-        own = {text(dataset, "SOPInstanceUID"): dataset for _, dataset in self.objects}
-        return self.images.get(sop_instance_uid, own.get(sop_instance_uid))
+        return self.images.get(sop_instance_uid, self._own.get(sop_instance_uid))
+
+    @cached_property
+    def _own(self) -> Mapping[str, ReadDataset]:
+        return {text(dataset, "SOPInstanceUID"): dataset for _, dataset in self.objects}
 
 
-def as_received(dataset: Dataset) -> Dataset:
-    """Written as it would be sent, and read back. Raises one of UNWRITABLE when it is too damaged for that."""
-    buffer = BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    buffer.seek(0)
-    return dcmread(buffer)
+def as_received(content: bytes) -> ReadDataset:
+    """What a receiver reads from a Part 10 file. Raises one of UNWRITABLE when it is too damaged for that."""
+    return ReadDataset(dcmread(BytesIO(content)))

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
-from node.report.check.reading import items, name, nested, number, text, texts, walk
+from node.report.check.reading import ReadDataset, items, name, nested, number, text, texts, walk
 from node.report.check.received import ReceivedReport
 
 # Documents of earlier revisions and requests are no images; the evidence is judged by its own rules
@@ -25,19 +23,19 @@ _NO_IMAGES: Final = frozenset(
 _ON_ONE_FRAME: Final = frozenset({"SourceImageSequence", "ReferencedSOPSequence"})
 
 
-def reference_items(dataset: Dataset) -> Iterator[tuple[str, Dataset]]:
+def reference_items(dataset: ReadDataset) -> Iterator[tuple[str, ReadDataset]]:
     """Every reference to an image or document at any depth, with the keyword of its sequence."""
     for keyword, item in nested(dataset, _NO_IMAGES):
         if "ReferencedSOPInstanceUID" in item or "ReferencedSOPClassUID" in item:
             yield keyword, item
 
 
-def referenced(dataset: Dataset) -> list[str]:
+def referenced(dataset: ReadDataset) -> list[str]:
     """SOP Instance UIDs of the references, in order, each once."""
     return list(dict.fromkeys(text(item, "ReferencedSOPInstanceUID") for _, item in reference_items(dataset)))
 
 
-def reference_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def reference_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     told: set[str] = set()
     for keyword, item in reference_items(dataset):
         uid = text(item, "ReferencedSOPInstanceUID")
@@ -53,13 +51,13 @@ def reference_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
     yield from _named_uids(dataset, report)
 
 
-def frame_numbers(item: Dataset) -> list[int]:
+def frame_numbers(item: ReadDataset) -> list[int]:
     """Referenced Frame Number; an empty list when absent or no number."""
     frames = texts(item, "ReferencedFrameNumber")
     return [int(one) for one in frames] if all(one.isdecimal() for one in frames) else []
 
 
-def _faults(keyword: str, item: Dataset, target: Dataset) -> Iterable[str]:
+def _faults(keyword: str, item: ReadDataset, target: ReadDataset) -> Iterable[str]:
     uid, frames = text(item, "ReferencedSOPInstanceUID"), number(target, "NumberOfFrames") or 1
     if text(item, "ReferencedSOPClassUID") != text(target, "SOPClassUID"):
         yield f"refers to {uid} by another SOP Class"
@@ -69,7 +67,7 @@ def _faults(keyword: str, item: Dataset, target: Dataset) -> Iterable[str]:
         yield f"refers to a frame that {uid} does not have"
 
 
-def referenced_series(dataset: Dataset) -> Iterator[tuple[str, str]]:
+def referenced_series(dataset: ReadDataset) -> Iterator[tuple[str, str]]:
     """Series Instance UID and SOP Instance UID of what a presentation state or a segmentation refers to as a whole."""
     # Images of other studies stand under their study (PS3.3 C.12.1.2)
     for study in (dataset, *items(dataset, "StudiesContainingOtherReferencedInstancesSequence")):
@@ -78,13 +76,13 @@ def referenced_series(dataset: Dataset) -> Iterator[tuple[str, str]]:
                 yield text(series, "SeriesInstanceUID"), text(image, "ReferencedSOPInstanceUID")
 
 
-def _series(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def _series(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     for series, uid in referenced_series(dataset):
         if uid in report.images and text(report.images[uid], "SeriesInstanceUID") != series:
             yield f"refers to {uid} under another series"
 
 
-def _named_uids(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def _named_uids(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     """UIDs that the content tree names without referring to them."""
     series = {text(image, "SeriesInstanceUID") for image in report.images.values()}
     left_out = (codes.SERIES_LEFT_OUT.value, codes.SERIES_LEFT_OUT.scheme)

@@ -3,12 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from pydicom.dataset import Dataset
-
 from node.report.check.boxes import SaidBox, said_boxes
 from node.report.check.masks import Mask, form_faults, mask_faults, masks
 from node.report.check.planes import plane_faults
-from node.report.check.reading import NOTHING, data, first, items, number, text
+from node.report.check.reading import NOTHING, ReadDataset, data, first, items, number, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import frame_numbers, referenced_series
 
@@ -22,7 +20,7 @@ _OF_A_SEGMENT = (
 )
 
 
-def segmentation_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def segmentation_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     yield from form_faults(dataset)
     if not text(dataset, "ContentLabel"):
         yield "ContentLabel is missing"
@@ -46,7 +44,7 @@ def segmentation_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[st
         yield f"does not list {', '.join(sorted(unlisted))} among its instances"
 
 
-def _segment(segment: Dataset, box: SaidBox | None) -> Iterable[str]:
+def _segment(segment: ReadDataset, box: SaidBox | None) -> Iterable[str]:
     if box is None:
         yield "its tracking UID is none of the structured report"
     elif text(segment, "TrackingID") != box.tracking_identifier:
@@ -58,7 +56,7 @@ def _segment(segment: Dataset, box: SaidBox | None) -> Iterable[str]:
         yield "does not say that an algorithm made it"
 
 
-def _frames(dataset: Dataset, boxes: Mapping[int, SaidBox | None], report: ReceivedReport) -> Iterable[str]:
+def _frames(dataset: ReadDataset, boxes: Mapping[int, SaidBox | None], report: ReceivedReport) -> Iterable[str]:
     groups, found = items(dataset, "PerFrameFunctionalGroupsSequence"), masks(dataset)
     if len(groups) != number(dataset, "NumberOfFrames"):
         yield f"describes {len(groups)} of its {number(dataset, 'NumberOfFrames')} frames"
@@ -78,7 +76,7 @@ def _frames(dataset: Dataset, boxes: Mapping[int, SaidBox | None], report: Recei
             yield f"segment {segment} has no frame"
 
 
-def _frame(dataset: Dataset, index: int, mask: Mask, box: SaidBox, report: ReceivedReport) -> Iterable[str]:
+def _frame(dataset: ReadDataset, index: int, mask: Mask, box: SaidBox, report: ReceivedReport) -> Iterable[str]:
     group = items(dataset, "PerFrameFunctionalGroupsSequence")[index]
     if (box.sop_instance_uid, box.frame) not in set(_sources(group)):
         yield "is derived from another image than the box of its lesion"
@@ -86,7 +84,7 @@ def _frame(dataset: Dataset, index: int, mask: Mask, box: SaidBox, report: Recei
     yield from plane_faults(dataset, index, report.images.get(box.sop_instance_uid, NOTHING), box.frame)
 
 
-def _sources(group: Dataset) -> Iterator[tuple[str, int]]:
+def _sources(group: ReadDataset) -> Iterator[tuple[str, int]]:
     """SOP Instance UID and frame of the images that a frame was derived from."""
     for derivation in items(group, "DerivationImageSequence"):
         for source in items(derivation, "SourceImageSequence"):

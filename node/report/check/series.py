@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     EncapsulatedPDFStorage,
@@ -15,7 +14,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from node.report.check.reading import text
+from node.report.check.reading import ReadDataset, text
 from node.report.check.received import ReceivedReport
 from node.report.check.verdict import contradicts, verdict_word
 from node.report.context import ReportKind
@@ -65,7 +64,7 @@ _OF_THE_REPORT: Final = (
 )
 
 
-def kind_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def kind_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     """Of one object: it is of the SOP class and modality of its kind, and has its place in the series."""
     form = _FORM[report.kind_of(dataset)]
     if text(dataset, "SOPClassUID") != form.sop_class:
@@ -77,7 +76,7 @@ def kind_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
             yield f"{keyword} is missing"
 
 
-def series_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
+def series_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     """Of one object among the others of its report."""
     uid, place = text(dataset, "SOPInstanceUID"), _place(dataset)
     others = [(kind, one) for kind, one in report.objects if one is not dataset]
@@ -99,5 +98,5 @@ def series_faults(dataset: Dataset, report: ReceivedReport) -> Iterable[str]:
         yield f"its series description names another verdict than the report: {word}"
 
 
-def _place(dataset: Dataset) -> tuple[str, str]:
+def _place(dataset: ReadDataset) -> tuple[str, str]:
     return text(dataset, "SeriesInstanceUID"), text(dataset, "InstanceNumber")

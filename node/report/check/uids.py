@@ -4,9 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from node.report.check.reading import items, text
+from node.report.check.reading import ReadDataset, items, text
 from node.report.check.received import ReceivedReport
 
 _FORM: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
@@ -17,7 +15,7 @@ def is_valid_uid(uid: str) -> bool:
     return len(uid) <= _LONGEST and _FORM.fullmatch(uid) is not None
 
 
-def uid_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def uid_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     """Of the object itself. A UID of the source is written as it came, whatever its form."""
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "DeviceUID"):
         if not is_valid_uid(text(dataset, keyword)):

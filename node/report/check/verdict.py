@@ -5,12 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
 from node.report.check.boxes import MEASUREMENT_GROUP
 from node.report.check.content import key
-from node.report.check.reading import NOTHING, code, items, name, named, text
+from node.report.check.reading import NOTHING, ReadDataset, code, items, name, named, text
 from node.report.check.received import ReceivedReport
 
 
@@ -38,7 +36,7 @@ _HEADLINE: Final = re.compile(r"\(AI\): (.+?)(?: in \d|\.)")
 _LONGEST_DESCRIPTION: Final = 64  # VR LO: a longer one is cut, perhaps inside the word
 
 
-def verdict_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def verdict_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     container = next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING)
     said = {name(item): item for item in reversed(items(container, "ContentSequence"))}
     verdict = _VERDICTS.get(_value(said, codes.OVERALL_ASSESSMENT))
@@ -59,7 +57,7 @@ def verdict_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
         yield f"its reason does not fit the verdict {verdict.word}"
 
 
-def verdict_word(dataset: Dataset) -> str:
+def verdict_word(dataset: ReadDataset) -> str:
     """The verdict of a structured report as series descriptions name it; empty when it states none."""
     assessments = [code(item, "ConceptCodeSequence")[:2] for item in named(dataset, key(codes.OVERALL_ASSESSMENT))]
     return next((_VERDICTS[one].word for one in assessments if one in _VERDICTS), "")
@@ -74,5 +72,5 @@ def contradicts(description: str, word: str) -> bool:
     return len(said) == 1 and word not in said and len(description) < _LONGEST_DESCRIPTION
 
 
-def _value(said: dict[tuple[str, str], Dataset], concept: codes.Code) -> tuple[str, str]:
+def _value(said: dict[tuple[str, str], ReadDataset], concept: codes.Code) -> tuple[str, str]:
     return code(said.get(key(concept), NOTHING), "ConceptCodeSequence")[:2]

@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from config import codes
-from node.report.check.reading import items, nested, text
+from node.report.check.reading import ReadDataset, items, nested, text
 from node.report.check.received import ReceivedReport
 
 # What templates and highdicom's classes name by themselves (PS3.16 Annex D, TID 300, 1001, 1004, 1410, 2010, 4019)
@@ -56,7 +54,7 @@ _OF_THE_SOURCE: Final = frozenset(
 )
 
 
-def vocabulary_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str]:
+def vocabulary_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     told = set()
     private = False
     for fault_of in _codes(dataset):
@@ -71,7 +69,7 @@ def vocabulary_faults(dataset: Dataset, _report: ReceivedReport) -> Iterable[str
         yield f"Coding Scheme Identification does not name {codes.PRIVATE_SCHEME}"
 
 
-def _codes(dataset: Dataset) -> Iterator[tuple[str, str, str]]:
+def _codes(dataset: ReadDataset) -> Iterator[tuple[str, str, str]]:
     for keyword, item in nested(dataset, _OF_THE_SOURCE):
         if keyword.endswith("CodeSequence") or any(attribute in item for attribute in _OF_A_CODE):
             yield text(item, "CodeValue"), text(item, "CodingSchemeDesignator"), text(item, "CodeMeaning")
