@@ -7,6 +7,7 @@ object is timed as what it adds to the structured report alone, in turn within e
 """
 
 import argparse
+import gc
 import json
 import statistics
 import sys
@@ -151,6 +152,8 @@ def measure(rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="spinenode-bench-") as folder:
         findings, files = write_case(Path(folder))
         seconds_to_build(findings, files, OBJECT_NAMES)  # fonts and tables are loaded once
+        gc.collect()
+        gc.freeze()  # as the worker does
         for _ in range(rounds):
             for name, objects in sets.items():
                 times[name].append(seconds_to_build(findings, files, objects))

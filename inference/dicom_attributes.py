@@ -3,10 +3,13 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.tag import BaseTag, Tag
 
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 _CODE: Final = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -43,8 +46,22 @@ FUNCTIONAL_GROUPS: Final = (
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence; none when it is absent."""
-    value = dataset.get(keyword)
+    value = _value(dataset, keyword)
     return list(value) if value else []
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:
+    """None when absent. By tag: pydicom takes twice as long to find out that it has no attribute of a name."""
+    element = dataset.get(_tag(keyword))
+    return None if element is None else element.value
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise ValueError(f"{keyword} is no keyword of the data dictionary; repair the caller")
+    return Tag(tag)
 
 
 def flattened_groups(frames: Sequence[Dataset]) -> list[Dataset]:
@@ -62,7 +79,7 @@ class AttributeSource:
         for keyword in keywords:
             for dataset in self._datasets:
                 try:
-                    value = dataset.get(keyword)
+                    value = _value(dataset, keyword)
                 except UNCONVERTIBLE:
                     continue  # e.g. "***" where a number belongs: one bad attribute does not spoil the image
                 if value is not None and value != "":

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from highdicom import ContributingEquipment
 from highdicom.sr import (
     AlgorithmIdentification,
     DeviceObserverIdentifyingAttributes,
@@ -50,12 +49,11 @@ def algorithm_identification(bundle: BundleIdentity, parameters: Iterable[str] =
 
 
 def _equipment_item(bundle: BundleIdentity, component: str) -> Dataset:
-    item = ContributingEquipment(
-        manufacturer=MANUFACTURER,
-        purpose_of_reference=concept(codes.PROCESSING_EQUIPMENT),
-        manufacturer_model_name=model_name(bundle, component),
-        software_versions=algorithm_version(bundle),
-        contribution_description="Research use only",
-    )
-    item.DeviceUID = device_uid(bundle.sha256, component)  # highdicom has no parameter for it
+    item = Dataset()
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = model_name(bundle, component)
+    item.SoftwareVersions = algorithm_version(bundle)
+    item.DeviceUID = device_uid(bundle.sha256, component)
+    item.ContributionDescription = "Research use only"
+    item.PurposeOfReferenceCodeSequence = [concept(codes.PROCESSING_EQUIPMENT)]
     return item

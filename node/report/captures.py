@@ -1,49 +1,18 @@
 """The pictures as Secondary Captures: one overlay per image with a box, and the summary."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-import structlog
-from PIL import Image
-
 from node.report.context import ReportObject
 from node.report.finish import written_at
 from node.report.material import Material
-from node.report.overlay import OverlaySubject, draw_overlay, overlay_subjects
 from node.report.secondary_capture import Capture, build_secondary_capture
 from node.report.summary import draw_summary, key_slices
 
-log = structlog.get_logger(__name__)
-
 OVERLAY_DESCRIPTION = "Source slice with AI lesion boxes burned in, enlarged, footer added"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
-    """One drawn overlay, and its place among all images with a box."""
-
-    number: int  # from 1
-    subject: OverlaySubject
-    picture: Image.Image
-    orientation: tuple[float, ...]  # of the slice, 6 direction cosines
-
-
-def drawn_overlays(material: Material) -> Iterator[Overlay]:
-    """One per image with a box; an image whose pixels cannot be read is left out and logged."""
-    bundle, palette = material.findings.bundle, material.context.settings.palette
-    for number, subject in enumerate(overlay_subjects(material.findings), start=1):
-        picture = material.pictures.get(subject.image)
-        if picture is None:
-            log.warning("overlay_left_out", sop_instance_uid=subject.image.sop_instance_uid)
-            continue
-        drawn = draw_overlay(subject, picture, bundle, palette)
-        yield Overlay(number=number, subject=subject, picture=drawn, orientation=picture.orientation)
 
 
 def build_overlays(material: Material) -> list[ReportObject]:
     """One object per image with a box."""
     objects = []
-    for overlay in drawn_overlays(material):
+    for overlay in material.overlays:
         capture = Capture(
             pictures=[overlay.picture],
             identity=material.identity("overlay", overlay.number),

@@ -63,7 +63,8 @@ def line_height(size: int) -> int:
     return ascent + descent
 
 
-def wrapped(text: str, size: int, width: int) -> list[str]:
+@lru_cache(maxsize=256)  # the pictures of a case say much of the same, and measuring takes long
+def wrapped(text: str, size: int, width: int) -> tuple[str, ...]:
     """Lines of at most `width`; a single word that is wider is cut."""
     lines: list[str] = []
     for word in writable(text).split():
@@ -72,7 +73,7 @@ def wrapped(text: str, size: int, width: int) -> list[str]:
             lines[-1] = joined
         else:
             lines.append(shortened(word, size, width))
-    return lines
+    return tuple(lines)
 
 
 def shortened(text: str, size: int, width: int) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from highdicom.color import CIELabColor
-from highdicom.pr import GraphicAnnotation, GraphicLayer, GraphicObject, TextObject
+from highdicom.pr import GraphicLayer, GraphicObject, TextObject
 from pydicom.dataset import Dataset
 
 from inference.findings import Box, BundleIdentity, Lesion, Verdict
@@ -93,12 +93,9 @@ def graphic_layers(lesions: Iterable[Lesion], colours: dict[Verdict, Colour], bu
 
 
 def graphic_annotations(
-    subject: OverlaySubject, reference: Dataset, canvas: Canvas, layers: Layers, bundle: BundleIdentity
-) -> list[GraphicAnnotation]:
-    """All annotations of one image: per verdict its boxes and labels, then the caveat where there is room.
-
-    `reference` is the rebuilt header of the image, with Rows and Columns.
-    """
+    subject: OverlaySubject, canvas: Canvas, layers: Layers, bundle: BundleIdentity
+) -> list[Dataset]:
+    """All annotations of one image: per verdict its boxes and labels, then the caveat where there is room."""
     taken = [_grown(canvas.place(lesion.box)) for lesion in subject.lesions]
     annotations = []
     for verdict, layer in layers.of_verdict.items():
@@ -106,22 +103,23 @@ def graphic_annotations(
         if lesions:
             boxes = [_box(lesion, canvas) for lesion in lesions]
             labels = [_label(lesion, subject.lesions, canvas, taken) for lesion in lesions]
-            annotations.append(_annotation(subject, reference, layer, boxes, [one for one in labels if one]))
+            annotations.append(_annotation(subject, layer, boxes, [one for one in labels if one]))
     caveat = _caveat(bundle, canvas, taken)
     if caveat is not None:
-        annotations.append(_annotation(subject, reference, layers.caveat, [], [caveat]))
+        annotations.append(_annotation(subject, layers.caveat, [], [caveat]))
     return annotations
 
 
 def _annotation(
-    subject: OverlaySubject,
-    reference: Dataset,
-    layer: GraphicLayer,
-    boxes: list[GraphicObject],
-    texts: list[TextObject],
-) -> GraphicAnnotation:
-    annotation = GraphicAnnotation([reference], layer, graphic_objects=boxes, text_objects=texts)
-    refer_to(annotation, [subject.image])  # highdicom takes frames of few SOP classes
+    subject: OverlaySubject, layer: GraphicLayer, boxes: list[GraphicObject], texts: list[TextObject]
+) -> Dataset:
+    annotation = Dataset()
+    annotation.GraphicLayer = layer.GraphicLayer
+    if boxes:
+        annotation.GraphicObjectSequence = boxes
+    if texts:
+        annotation.TextObjectSequence = texts
+    refer_to(annotation, [subject.image])
     return annotation
 
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from inference.findings import Findings, ImageReference
 from node.report import wording
 from node.report.context import ReportContext, ReportKind
 from node.report.evidence import SourceImages, identity_note
 from node.report.finish import ObjectIdentity, object_identity
+from node.report.overlay import Overlay, draw_overlays
 from node.report.slice_picture import SlicePicture
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """One case revision, looked up once for all of its objects.
 
@@ -29,6 +31,11 @@ class Material:
         return object_identity(
             kind, index, bundle=self.findings.bundle, context=self.context, outcome=wording.outcome(self.findings)
         )
+
+    @cached_property
+    def overlays(self) -> list[Overlay]:
+        """Drawn when they are first wanted."""
+        return draw_overlays(self.findings, self.pictures, self.context.settings.palette)
 
     @property
     def warning(self) -> str:

@@ -1,13 +1,16 @@
 """The overlay picture: one source slice with its boxes, and below it, outside the image, what they mean."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import structlog
 from PIL import Image, ImageDraw
 
 from inference.findings import BundleIdentity, Findings, ImageReference, ImageVote, Lesion, SeriesUsed
 from node.report import drawing, wording
 from node.report.slice_picture import SlicePicture
+
+log = structlog.get_logger(__name__)
 
 _TEXT_PARTS = 34  # text is 1/34 of the shorter side: 22 px at 768, readable at arm's length on a reading monitor
 _LINE_PARTS = 256  # box lines: 3 px at 768
@@ -25,6 +28,16 @@ class OverlaySubject:
     vote: ImageVote | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """One drawn overlay, and its place among all images with a box."""
+
+    number: int  # from 1
+    subject: OverlaySubject
+    picture: Image.Image
+    orientation: tuple[float, ...]  # of the slice, 6 direction cosines
+
+
 def overlay_subjects(findings: Findings) -> list[OverlaySubject]:
     """One per image with a box, by series and then in spatial order."""
     votes = {vote.image: vote for sequence in findings.sequences for vote in sequence.votes}
@@ -35,6 +48,21 @@ def overlay_subjects(findings: Findings) -> list[OverlaySubject]:
             if lesions:
                 subjects.append(OverlaySubject(image=image, series=series, lesions=lesions, vote=votes.get(image)))
     return subjects
+
+
+def draw_overlays(
+    findings: Findings, pictures: Mapping[ImageReference, SlicePicture], palette: drawing.Palette
+) -> list[Overlay]:
+    """One per image with a box; an image whose pixels cannot be read is left out and logged."""
+    overlays = []
+    for number, subject in enumerate(overlay_subjects(findings), start=1):
+        picture = pictures.get(subject.image)
+        if picture is None:
+            log.warning("overlay_left_out", sop_instance_uid=subject.image.sop_instance_uid)
+            continue
+        drawn = draw_overlay(subject, picture, findings.bundle, palette)
+        overlays.append(Overlay(number=number, subject=subject, picture=drawn, orientation=picture.orientation))
+    return overlays
 
 
 def draw_overlay(

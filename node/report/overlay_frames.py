@@ -6,11 +6,11 @@ from PIL import Image
 
 from inference.findings import Findings, SeriesUsed
 from node.report import drawing
-from node.report.captures import OVERLAY_DESCRIPTION, Overlay, drawn_overlays
+from node.report.captures import OVERLAY_DESCRIPTION
 from node.report.context import ReportObject
 from node.report.errors import NotMadeError
 from node.report.material import Material
-from node.report.overlay import overlay_subjects
+from node.report.overlay import Overlay, overlay_subjects
 from node.report.secondary_capture import Capture, build_secondary_capture
 
 _LARGEST_BYTES = 2**29  # of pixels: what an archive or a viewer can still take at once
@@ -27,7 +27,7 @@ def build_overlay_frames(material: Material) -> list[ReportObject]:
     count = len(overlay_subjects(material.findings))
     if not count:
         return []
-    overlays = list(drawn_overlays(material))
+    overlays = material.overlays
     if not overlays:
         raise NotMadeError("The pixels of the images with a box cannot be read.")
     orientations = {overlay.orientation for overlay in overlays}
@@ -53,6 +53,9 @@ def _of_one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:
         raise NotMadeError(f"{len(pictures)} frames of {width} x {height} pixels are too large for one object.")
     padded = []
     for picture in pictures:
+        if picture.size == (width, height):
+            padded.append(picture)
+            continue
         frame = Image.new("RGB", (width, height), drawing.BACKGROUND)
         frame.paste(picture, ((width - picture.width) // 2, 0))
         padded.append(frame)

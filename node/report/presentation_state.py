@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import structlog
-from highdicom.pr import GraphicAnnotation, GrayscaleSoftcopyPresentationState
+from highdicom.pr import GrayscaleSoftcopyPresentationState
 from pydicom.dataset import Dataset
 
 from inference.findings import ImageReference, SeriesUsed
@@ -110,13 +110,13 @@ def _presentation_state(presented: _Presented, index: int, material: Material) -
         device_serial_number=None,  # type: ignore[arg-type]  # its docstring allows None; no object of ours has one
         content_label=f"AI BOXES {presented.series.kind.value}",  # what viewers list it by; 16 characters
         content_description=_PHANTOM_DESCRIPTION if findings.bundle.phantom_trained else _DESCRIPTION,
-        graphic_annotations=annotations,
         graphic_layers=layers.in_order,
         modality_lut_transformation=grayscale.modality,
         voi_lut_transformations=grayscale.voi,
         presentation_lut_transformation=grayscale.presentation,
         specific_character_set=CHARACTER_SET,
     )
+    state.GraphicAnnotationSequence = annotations  # highdicom takes frames of few SOP classes
     _whole_image(state, aspect)
     state.BodyPartExamined = "SPINE"  # unpaired, so no Laterality (PS3.3 C.7.3.1, 2C)
     finish(state, sources.source, identity=identity, bundle=findings.bundle, context=context)
@@ -126,18 +126,15 @@ def _presentation_state(presented: _Presented, index: int, material: Material) -
 
 def _graphics(
     presented: _Presented, references: Mapping[str, Dataset], aspect: float, material: Material
-) -> tuple[Layers, list[GraphicAnnotation]]:
+) -> tuple[Layers, list[Dataset]]:
     """`references` are the rebuilt headers by SOP Instance UID, all of one size."""
     bundle = material.findings.bundle
     lesions = [lesion for subject in presented.subjects for lesion in subject.lesions]
     layers = graphic_layers(lesions, verdict_colours(material.context.settings.palette), bundle)
     first = references[presented.images[0].sop_instance_uid]
     canvas = Canvas.of(first.Columns, first.Rows, aspect)
-    annotations: list[GraphicAnnotation] = []
-    for subject in presented.subjects:
-        reference = references[subject.image.sop_instance_uid]
-        annotations += graphic_annotations(subject, reference, canvas, layers, bundle)
-    return layers, annotations
+    annotations = [graphic_annotations(subject, canvas, layers, bundle) for subject in presented.subjects]
+    return layers, [annotation for of_one_image in annotations for annotation in of_one_image]
 
 
 def _reference(header: Dataset) -> Dataset:

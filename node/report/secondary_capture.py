@@ -27,7 +27,7 @@ _DIRECTIONS = (("L", "R"), ("P", "A"), ("H", "F"))  # +x, +y, +z of LPS, PS3.3 C
 class Capture:
     """What is particular to one object."""
 
-    pictures: Sequence[Image.Image]  # one, or as many as labels; all of one size
+    pictures: Sequence[Image.Image]  # one, or as many as labels; RGB, all of one size
     identity: ObjectIdentity
     shown: Sequence[ImageReference]  # the images that the pictures show
     description: str  # one sentence: how the pictures came to be
@@ -96,6 +96,6 @@ def _pixels(dataset: Dataset, pictures: Sequence[Image.Image]) -> None:
     dataset.Rows, dataset.Columns = pictures[0].height, pictures[0].width
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
     dataset.PixelRepresentation = 0
-    data = b"".join(picture.convert("RGB").tobytes() for picture in pictures)
+    data = b"".join(picture.tobytes() for picture in pictures)
     dataset.PixelData = data + b"\0" * (len(data) % 2)  # PS3.5 8.1.1: even length
     dataset["PixelData"].VR = "OB"

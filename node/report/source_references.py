@@ -64,8 +64,9 @@ def copy_lossy_compression(images: Sequence[ImageReference], sources: SourceImag
 
 
 def _by_study(headers: Iterable[Dataset]) -> _ByStudy:
+    """A reference to each instance, once."""
     found: _ByStudy = {}
-    for header in headers:
+    for header in {str(header.SOPInstanceUID): header for header in headers}.values():
         item = Dataset()
         item.ReferencedSOPClassUID = str(header.SOPClassUID)
         item.ReferencedSOPInstanceUID = str(header.SOPInstanceUID)
