@@ -53,7 +53,7 @@ def object_identity(
     return ObjectIdentity(
         kind=kind,
         sop_instance_uid=report_uid(*key, kind, index),
-        series_instance_uid=series_uid(*key, kind),
+        series_instance_uid=series_uid(*key, kind, index if KINDS[kind].a_series_each else 0),
         series_number=context.settings.series_number_base + revision_offset + KINDS[kind].series_offset,
         series_description=_description(context.settings.series_description, kind, bundle, outcome),
         rule_attributes=getattr(context.settings.rules, outcome.replace(" ", "_")),

@@ -29,7 +29,10 @@ def report_uid(group_key: str, revision: int, bundle_sha256: str, kind: str, ind
     return derived_uid("report", group_key, revision, bundle_sha256, kind, index)
 
 
-def series_uid(group_key: str, revision: int, bundle_sha256: str, kind: str) -> str:
+def series_uid(group_key: str, revision: int, bundle_sha256: str, kind: str, index: int = 0) -> str:
+    """Of all objects of a kind, or of the `index`-th alone."""
+    if index:
+        return derived_uid("report series", group_key, revision, bundle_sha256, kind, index)
     return report_uid(group_key, revision, bundle_sha256, kind, 0)
 
 

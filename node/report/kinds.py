@@ -28,6 +28,7 @@ class KindOfObject:
     sop_class: UID
     modality: str
     series_offset: int  # its SeriesNumber beyond the base; in the order in which a reader wants the series
+    a_series_each: bool = False  # else all objects of the kind are one series
 
 
 KINDS: Final[dict[ReportKind, KindOfObject]] = {
@@ -73,11 +74,12 @@ KINDS: Final[dict[ReportKind, KindOfObject]] = {
     ),
     "segmentation": KindOfObject(
         setting="segmentations",
-        says="the boxes as segments, one object per series with a finding",
+        says="the boxes as segments, one object and series per series with a finding",
         word="segmentation",
         sop_class=SegmentationStorage,
         modality="SEG",
         series_offset=5,
+        a_series_each=True,  # OHIF 3.13 opens one object of a series of segmentations alone
     ),
     "pdf": KindOfObject(
         setting="pdf",

@@ -16,6 +16,7 @@ from highdicom.sr import (
     Comprehensive3DSR,
     ContainerContentItem,
     ContentSequence,
+    CoordinatesForMeasurement,
     FindingSite,
     GraphicTypeValues,
     ImageRegion,
@@ -32,7 +33,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from config import codes
-from inference.findings import Box, Findings, Lesion, Status
+from inference.findings import Box, Findings, ImageReference, Lesion, Status
 from node.report import wording
 from node.report.algorithm import algorithm_identification, observation_context
 from node.report.coding import ASSESSMENT, concept
@@ -113,19 +114,10 @@ def _lesion_group(
     """TID 1410: one box on one image."""
     lesion = findings.lesions[index]
     image = lesion.image
-    frames = None if image.frame_number is None else [image.frame_number]
-    region = ImageRegion(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_closed_rectangle(lesion.box),
-        source_image=SourceImageForRegion(
-            referenced_sop_class_uid=str(sources.header(image).SOPClassUID),
-            referenced_sop_instance_uid=image.sop_instance_uid,
-            referenced_frame_numbers=frames,
-        ),
-    )
+    corners, source = _closed_rectangle(lesion.box), _source_image(image, sources)
     group = PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=UID(lesion.tracking_uid), identifier=tracking_identifier(lesion)),
-        referenced_region=region,
+        referenced_region=ImageRegion(GraphicTypeValues.POLYLINE, corners, source),
         geometric_purpose=concept(codes.BOUNDED_BY),
         finding_category=concept(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
         finding_type=concept(codes.LESION),
@@ -135,6 +127,7 @@ def _lesion_group(
         qualitative_evaluations=_lesion_classes(lesion),
     )
     group[0].ContinuityOfContent = "SEPARATE"  # a list of named values, no running text
+    _say_where_from(group[0], CoordinatesForMeasurement(GraphicTypeValues.POLYLINE, corners, source))
     return group
 
 
@@ -152,6 +145,23 @@ def _lesion_measurements(lesion: Lesion) -> list[Measurement]:
         (codes.CERTAINTY_OF_FINDING, lesion.score),
     )
     return [Measurement(concept(name), in_percent(value), concept(codes.PERCENT)) for name, value in values]
+
+
+def _say_where_from(group: Dataset, box: CoordinatesForMeasurement) -> None:
+    """Infer the first value of a group from its box (TID 1410 may be extended).
+
+    OHIF 3.13 takes a box into its list of measurements, and shows it on other series than the first, only then.
+    """
+    value = next(item for item in group.ContentSequence if item.ValueType == "NUM")
+    value.ContentSequence = ContentSequence([box])
+
+
+def _source_image(image: ImageReference, sources: SourceImages) -> SourceImageForRegion:
+    return SourceImageForRegion(
+        referenced_sop_class_uid=str(sources.header(image).SOPClassUID),
+        referenced_sop_instance_uid=image.sop_instance_uid,
+        referenced_frame_numbers=None if image.frame_number is None else [image.frame_number],
+    )
 
 
 def _closed_rectangle(box: Box) -> NDArray[np.float64]:

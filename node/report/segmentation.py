@@ -25,7 +25,6 @@ from inference.plane import normal
 from node.report import drawing, wording
 from node.report.coding import concept
 from node.report.context import ReportObject
-from node.report.errors import NotMadeError
 from node.report.evidence import SourceImages, reference_only
 from node.report.finding_site import finding_site
 from node.report.finish import CHARACTER_SET, ObjectIdentity, finish
@@ -56,20 +55,19 @@ def build_segmentations(material: Material) -> list[ReportObject]:
     Raises
     ------
     NotMadeError
-        a series does not say where its images lie, or the series lie in several Frames of Reference. Then no object
-        is made: those of the other series would look like all that was found.
+        a series does not say where its images lie. Then no object is made: those of the other series would look like
+        all that was found.
     """
     found = {}
     for number, series in enumerate(material.findings.series_used, start=1):
         if any(lesion.series_instance_uid == series.series_instance_uid for lesion in material.findings.lesions):
             found[number] = _lesions_of(series, material)
-    if len({group.planes.frame_of_reference_uid for group in found.values()}) > 1:  # PS3.3 C.7.4.1: one per series
-        raise NotMadeError("The series lie in several Frames of Reference, and the segmentations are one series.")
-    objects = []
-    for number, group in found.items():
-        dataset = _segmentation(group, material, material.identity("segmentation", number))
-        objects.append(ReportObject(kind="segmentation", dataset=dataset))
-    return objects
+    return [
+        ReportObject(
+            kind="segmentation", dataset=_segmentation(group, material, material.identity("segmentation", number))
+        )
+        for number, group in found.items()
+    ]
 
 
 def _lesions_of(series: SeriesUsed, material: Material) -> _SeriesLesions:

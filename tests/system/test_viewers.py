@@ -87,7 +87,6 @@ def test_ohif_opens_the_report_at_its_first_box_and_goes_on_to_the_next(hospital
     viewer.wait_for_image(second.image.sop_instance_uid)
 
 
-@pytest.mark.xfail(reason="OHIF 3.13 takes over a group only when one of its values is inferred from the coordinates")
 def test_ohif_takes_every_box_into_its_list_of_measurements(hospital: Hospital, viewer: OhifViewer) -> None:
     one = hospital.cases["lesions"]
 
@@ -126,7 +125,6 @@ def test_ohif_lays_a_segmentation_over_its_lesions(hospital: Hospital, viewer: O
     assert not viewer.has_failed()
 
 
-@pytest.mark.xfail(reason="OHIF 3.13 shows the last object of a series of segmentations alone")
 def test_ohif_offers_a_segmentation_of_each_series_with_a_finding(hospital: Hospital, viewer: OhifViewer) -> None:
     one = hospital.cases["lesions"]
 

@@ -88,7 +88,7 @@ _UNIT: Final[dict[Name, codes.Code]] = {
 }
 _CONTINUITY: Final = ("SEPARATE", "CONTINUOUS")
 _MAY_BE_NAMELESS: Final = ("COMPOSITE", "IMAGE")  # PS3.3 Table C.17-5: the parent says what it is for
-_RELATIONSHIPS: Final = ("CONTAINS", "HAS CONCEPT MOD", "HAS OBS CONTEXT", "SELECTED FROM")
+_RELATIONSHIPS: Final = ("CONTAINS", "HAS CONCEPT MOD", "HAS OBS CONTEXT", "INFERRED FROM", "SELECTED FROM")
 # Where the value of an item stands
 _VALUE_OF_TYPE: Final = {
     "CODE": "ConceptCodeSequence",

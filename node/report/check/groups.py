@@ -7,8 +7,9 @@ from typing import Final
 from config import codes
 from node.report.check.boxes import IMAGE_REGION, MEASUREMENT_GROUP, TRACKING_IDENTIFIER, TRACKING_UID, box_faults
 from node.report.check.content import key
-from node.report.check.reading import ReadDataset, first, items, name, named, text
+from node.report.check.reading import ReadDataset, first, items, name, named, numbers, text
 from node.report.check.received import ReceivedReport
+from node.report.check.references import frame_numbers, reference_items
 from node.report.check.uids import is_valid_uid
 
 # What a group says exactly once, and how a person would call it
@@ -55,3 +56,20 @@ def _faults(group: ReadDataset, report: ReceivedReport) -> Iterable[str]:
             yield "tracking identifier is empty"
         if name(item) == IMAGE_REGION:
             yield from box_faults(item, report.images)
+    yield from _inferred_faults(children)
+
+
+def _inferred_faults(children: list[ReadDataset]) -> Iterable[str]:
+    """A value of the group comes from its region, and says so in the same coordinates."""
+    regions = [_place(item) for item in children if name(item) == IMAGE_REGION]
+    for item in children:
+        for source in items(item, "ContentSequence"):
+            if text(source, "RelationshipType") == "INFERRED FROM" and _place(source) not in regions:
+                yield f"content item ({', '.join(name(item))}) is inferred from something else than the region"
+
+
+def _place(region: ReadDataset) -> tuple[list[float], list[tuple[str, list[int]]]]:
+    """Coordinates, and the images and frames that they lie on."""
+    references = [item for _, item in reference_items(region)]
+    images = [(text(item, "ReferencedSOPInstanceUID"), frame_numbers(item)) for item in references]
+    return numbers(region, "GraphicData"), images

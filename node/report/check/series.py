@@ -1,6 +1,6 @@
 """The objects of one report together: one study, one series of each kind, every object once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,7 @@ _FORM: Final[Mapping[ReportKind, _Form]] = {
     "segmentation": _Form(SegmentationStorage, "SEG"),
     "pdf": _Form(EncapsulatedPDFStorage, "DOC"),
 }
+_A_SERIES_EACH: Final = frozenset({"segmentation"})  # viewers open one object of such a series alone
 # The same in all objects: archives compare them, and rules of a PACS match on them
 _OF_THE_REPORT: Final = (
     "StudyInstanceUID",
@@ -86,16 +87,23 @@ def series_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]
         yield "another object of its series has the same Instance Number"
     if any(text(image, "SeriesInstanceUID") == place[0] for image in report.images.values()):
         yield "stands in a series of the source images"
-    for kind, one in dict(others).items():
-        for keyword in ("SeriesInstanceUID", "SeriesNumber"):
-            if (text(dataset, keyword) == text(one, keyword)) is not (kind == report.kind_of(dataset)):
-                yield f"its {keyword} and that of the {kind}: one series of each kind is wanted"
+    yield from _series(dataset, report.kind_of(dataset), others)
     for keyword in _OF_THE_REPORT:
         if text(dataset, keyword) != text(report.objects[0][1], keyword):
             yield f"{keyword} differs from the first object's"
     word = next((verdict_word(one) for kind, one in report.objects if kind == "sr"), "")
     if word and contradicts(text(dataset, "SeriesDescription"), word):
         yield f"its series description names another verdict than the report: {word}"
+
+
+def _series(dataset: ReadDataset, own: ReportKind, others: Sequence[tuple[ReportKind, ReadDataset]]) -> Iterable[str]:
+    for kind, one in others:
+        is_one_series = kind == own and kind not in _A_SERIES_EACH
+        if (text(dataset, "SeriesInstanceUID") == text(one, "SeriesInstanceUID")) is not is_one_series:
+            wanted = "one series of each kind" if kind not in _A_SERIES_EACH else "a series of its own"
+            yield f"its SeriesInstanceUID and that of the {kind}: {wanted} is wanted"
+        if (text(dataset, "SeriesNumber") == text(one, "SeriesNumber")) is not (kind == own):
+            yield f"its SeriesNumber and that of the {kind}: one number for each kind is wanted"
 
 
 def _place(dataset: ReadDataset) -> tuple[str, str]:

@@ -107,7 +107,8 @@ def test_there_is_one_segmentation_per_series_with_a_lesion(located: dict[str, S
     assert {one.SOPClassUID for one in made} == {SegmentationStorage}
     referred = [one.ReferencedSeriesSequence[0].SeriesInstanceUID for one in made]
     assert referred == list(dict.fromkeys(lesion.series_instance_uid for lesion in findings.lesions))
-    assert len({one.SeriesInstanceUID for one in made}) == 1
+    assert len({one.SeriesInstanceUID for one in made}) == len(made)  # viewers open one object of a series alone
+    assert len({one.SeriesNumber for one in made}) == 1
     assert {one.FrameOfReferenceUID for one in made} == {FRAME_OF_REFERENCE}
 
 
@@ -329,7 +330,6 @@ MISSING: dict[Edit, str] = {
     without_position: "do not say where they lie",
     without_spacing: "do not say where they lie in the patient or how large a pixel is",
     another_frame_of_reference_per_image: "several Frames of Reference",
-    another_frame_of_reference_per_series: "The series lie in several Frames of Reference",
     another_spacing_per_image: "differ in size, pixel spacing or orientation",
 }
 
@@ -344,6 +344,16 @@ def test_what_the_images_do_not_say_is_not_made_up_and_the_report_tells_why(
 
     assert made == []
     assert re.search(rf"The segmentation could not be made\. .*{MISSING[edit]}", comments(sr))
+
+
+def test_each_segmentation_lies_in_the_frame_of_reference_of_its_series(located: dict[str, Study]) -> None:
+    study = located["classic"]
+    findings = findings_of(study, "malignant")
+
+    made = built(study, findings, edited(study, another_frame_of_reference_per_series))[1:]
+
+    series = list(dict.fromkeys(lesion.series_instance_uid for lesion in findings.lesions))
+    assert [one.FrameOfReferenceUID for one in made] == [f"{uid}.1" for uid in series]
 
 
 def test_an_image_takes_the_frame_of_reference_of_its_series(located: dict[str, Study]) -> None:

@@ -62,6 +62,21 @@ def tracking_identifier_doubled(objects: Objects) -> None:
     other.TextValue = one.TextValue
 
 
+@defect("is inferred from something else than the region")
+def value_from_other_coordinates(objects: Objects) -> None:
+    value = find(objects["sr"], "Probability of cancer")
+    value.ContentSequence[0].GraphicData = [10, 10, 20, 10, 20, 20, 10, 20, 10, 10]
+
+
+@defect("is inferred from something else than the region")
+def value_from_another_image(objects: Objects) -> None:
+    value = find(objects["sr"], "Probability of cancer")
+    source = value.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0]
+    source.ReferencedSOPInstanceUID = (
+        found(objects["sr"], "Image Region")[-1].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+    )
+
+
 @defect("is not a closed rectangle: POLYLINE of 4 points")
 def box_open(objects: Objects) -> None:
     region(objects).GraphicData = region(objects).GraphicData[:8]

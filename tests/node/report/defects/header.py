@@ -79,7 +79,7 @@ def two_kinds_in_one_series(objects: Objects) -> None:
     objects["overlay"].SeriesInstanceUID = objects["sr"].SeriesInstanceUID
 
 
-@defect("its SeriesNumber and that of the sr: one series of each kind is wanted")
+@defect("its SeriesNumber and that of the sr: one number for each kind is wanted")
 def one_series_number_for_two_kinds(objects: Objects) -> None:
     objects["overlay"].SeriesNumber = objects["sr"].SeriesNumber
 
