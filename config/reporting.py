@@ -1,5 +1,6 @@
 """Settings of the objects that go back into the study."""
 
+import re
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -20,6 +21,7 @@ RuleAttribute = Literal[
 ]
 _LONGEST_OF: Final[dict[str, int]] = {"PerformedProcedureStepID": 16, "StationName": 16}  # VR SH; the others LO
 _LONGEST: Final = 64
+_VERDICTS: Final = ("benign", "malignant", "no lesion", "not analysed")
 _PLACES: Final = ("{model}", "{object}", "{verdict}")
 
 
@@ -35,6 +37,10 @@ def _check_description(description: str) -> str:
         rest = rest.replace(place, "")
     if "{" in rest or "}" in rest:
         raise ValueError(f"only {', '.join(_PLACES)} may stand in braces")
+    if any(re.search(rf"\b{word}\b", rest, re.IGNORECASE) for word in _VERDICTS):
+        raise ValueError(
+            f"a verdict ({', '.join(_VERDICTS)}) may stand there as {{verdict}} alone: it would be in all reports"
+        )
     if not description.isprintable() or "\\" in description or not description.strip():
         raise ValueError("printable characters without a backslash are needed")
     return description

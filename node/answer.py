@@ -11,7 +11,7 @@ import structlog
 from pydicom import Dataset, dcmread
 
 from config.settings import ReportSettings
-from inference.findings import BundleIdentity, Findings, Reason, Status
+from inference.findings import BundleIdentity, Findings, Lesion, Reason, Status
 from inference.findings_json import from_json
 from inference.heads import DAMAGED, is_disk_error
 from node.report import CheckedObject, ReportContext, build_report
@@ -51,7 +51,7 @@ class Work:
     instances: tuple[InstanceRow, ...]
     predecessor: ReportObjectRow | None  # the SR of the revision before, which this one's SR replaces
     released: bool = False  # a person decided that the case is one patient
-    previous: Findings | None = None  # the last ones with a lesion, of a revision before
+    known_lesions: tuple[Lesion, ...] = ()  # of the revisions before, as each was seen last
 
 
 @dataclass(slots=True)
@@ -69,17 +69,21 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
 
-def last_with_lesions(results: Iterable[CaseResultRow]) -> Findings | None:
-    """The first of these findings that name a lesion; those of another release that cannot be read are passed over."""
+def known_lesions(results: Iterable[CaseResultRow]) -> tuple[Lesion, ...]:
+    """Every tracked lesion of these results, the newest of which comes first, as it was seen last.
+
+    Findings of another release that cannot be read are passed over.
+    """
+    known: dict[str, Lesion] = {}
     for result in results:
         try:
             findings = from_json(result.findings)
         except (ValueError, TypeError) as error:
             log.warning("earlier_findings_unreadable", revision=result.revision, error=type(error).__name__)
             continue
-        if findings.lesions:
-            return findings
-    return None
+        for lesion in findings.lesions:
+            known.setdefault(lesion.tracking_uid, lesion)
+    return tuple(known.values())
 
 
 def not_analysed(bundle: BundleIdentity, reason: Reason, detail: str) -> Findings:
@@ -97,6 +101,25 @@ def make_report(
     """
     with watch.stage("read headers"):
         headers = _read_headers(work, files)
+    return _make(findings, work, headers, files, settings, watch)
+
+
+def make_bare_report(findings: Findings, work: Work, files: FileStore, watch: Stopwatch) -> list[NewReportObject]:
+    """The structured report alone, from what was stored on receipt: neither a file nor a setting can spoil it.
+
+    Raises NotStored when its file cannot be written.
+    """
+    return _make(findings, work, {}, files, ReportSettings(objects=()), watch)
+
+
+def _make(
+    findings: Findings,
+    work: Work,
+    headers: Mapping[str, Dataset],
+    files: FileStore,
+    settings: ReportSettings,
+    watch: Stopwatch,
+) -> list[NewReportObject]:
     with watch.stage("build report"):
         objects = build_report(findings, headers, _context(work, headers, files, settings))
     with watch.stage("write report"):
@@ -113,7 +136,7 @@ def _context(work: Work, headers: Mapping[str, Dataset], files: FileStore, setti
         predecessor=work.predecessor,
         released=work.released,
         identity=_identity(work.instances[0]),  # the last resort when no header can be used
-        waited_s=(work.claim.state_since - max(row.received_at for row in work.instances)).total_seconds(),
+        waited_s=(work.claim.claimed_at - work.claim.last_instance_at).total_seconds(),
     )
 
 

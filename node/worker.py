@@ -14,13 +14,22 @@ from config.settings import ReportSettings, RouteSettings, Settings
 from inference.case import Case
 from inference.findings import Findings, Reason
 from inference.findings_json import to_json
-from node.answer import NotStored, Stopwatch, Work, last_with_lesions, make_report, not_analysed, storing
+from node.answer import (
+    NotStored,
+    Stopwatch,
+    Work,
+    known_lesions,
+    make_bare_report,
+    make_report,
+    not_analysed,
+    storing,
+)
 from node.doubts import last_decision
 from node.engine import Engine
 from node.forwarding import forward_answered
 from node.lease import Heartbeat
 from node.logs import describe_error
-from node.report import ReportCheckError, ReportError, with_tracking
+from node.report import ReportError, with_tracking
 from storage import case_claims, cases
 from storage.case_states import CaseEvent
 from storage.cases import Claim, NewReportObject
@@ -153,7 +162,7 @@ class Worker:
                 instances=tuple(cases.instances_of(session, claim.case_id)),
                 released=last_decision(session, claim.case_id) == CaseEvent.RELEASED,
                 predecessor=cases.previous_report(session, claim.case_id, claim.revision),
-                previous=last_with_lesions(cases.earlier_results(session, claim.case_id, claim.revision)),
+                known_lesions=known_lesions(cases.earlier_results(session, claim.case_id, claim.revision)),
             )
 
     def _answer(self, work: Work) -> None:
@@ -195,7 +204,7 @@ class Worker:
         if claim.give_up_reason is not None:
             return self._last_word(work, claim.give_up_reason, reports, watch)
         with watch.stage("engine"):
-            findings = with_tracking(self._engine.run(self._case(work)), claim.group_key, work.previous)
+            findings = with_tracking(self._engine.run(self._case(work)), claim.group_key, work.known_lesions)
         try:
             return _Answer(findings, make_report(findings, work, self._files, reports, watch), None)
         except ReportError as error:  # the findings and their report contradict each other: neither may leave
@@ -221,13 +230,20 @@ class Worker:
     def _not_analysed(
         self, findings: Findings, work: Work, reports: ReportSettings, watch: Stopwatch
     ) -> list[NewReportObject]:
-        """The report without a result; the structured report alone where one of its companions does not pass."""
-        try:
-            return make_report(findings, work, self._files, reports, watch)
-        except ReportCheckError:
-            log.exception("report_refused", effect="the structured report goes alone")
-            alone = reports.model_copy(update={"objects": ()})
-            return make_report(findings, work, self._files, alone, watch)
+        """The report without a result.
+
+        Where one of its companions does not pass, the structured report goes alone; where that does not either, or
+        cannot be made, one that holds only what was stored when the images came.
+        """
+        alone = reports.model_copy(update={"objects": ()})
+        for settings, effect in ((reports, "the structured report goes alone"), (alone, "a bare report goes")):
+            try:
+                return make_report(findings, work, self._files, settings, watch)
+            except NotStored:
+                raise  # no room, no disk: the report can be made later
+            except Exception:  # the case must be answered, whatever is wrong with its images or the settings
+                log.exception("report_refused", effect=effect)
+        return make_bare_report(findings, work, self._files, watch)
 
     def _case(self, work: Work) -> Case:
         files = tuple(self._files.path(row.file) for row in work.instances)

@@ -50,6 +50,7 @@ class Claim:
     give_up_reason: str | None  # set: run no model, report "not analysed" with this reason
     state_since: datetime  # when this revision became complete; the same for each attempt
     last_instance_at: datetime  # when its last instance was received; the same for each attempt
+    claimed_at: datetime  # when this attempt began
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +110,7 @@ def claim(session: Session, *, owner: str, now: datetime, lease_s: float, maximu
         give_up_reason=give_up_reason,
         state_since=completed.at,
         last_instance_at=case.last_instance_at,
+        claimed_at=now,
     )
 
 

@@ -8,11 +8,11 @@ from pydicom.dataset import Dataset
 
 from config.reporting import ObjectName
 from inference.findings import Findings, ImageReference
+from inference.heads import is_disk_error
 from node.report import wording
 from node.report.captures import build_overlays, build_summary
 from node.report.check import check_objects
 from node.report.context import CheckedObject, ReportContext, ReportObject
-from node.report.errors import NotMadeError
 from node.report.evidence import SourceImages, source_images
 from node.report.identifiers import short_hash
 from node.report.key_objects import build_key_objects
@@ -41,8 +41,6 @@ _BUILD: Final[dict[ObjectName, Build]] = {
 }
 _SHOWS_LESIONS: Final = frozenset({"overlays", "overlay_frames", "presentation_states"})
 _SHOWS_KEY_SLICES: Final = frozenset({"summary", "pdf"})
-# What libraries raise on values of a source that they do not expect
-_UNEXPECTED: Final = (NotMadeError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 
 
 def build_report(findings: Findings, images: Mapping[str, Dataset], context: ReportContext) -> list[CheckedObject]:
@@ -71,10 +69,12 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
     for name in context.settings.objects:
         try:
             beside += _BUILD[name](material)
-        except _UNEXPECTED as error:  # the result matters more than one of its forms
+        except Exception as error:  # the result matters more than one of its forms
+            if is_disk_error(error):
+                raise
             log.exception("report_object_not_made", object=name)
             not_made.append(wording.not_made(name, error))
-    document = build_measurement_report(findings, sources, context, not_made)
+    document = build_measurement_report(findings, sources, context, [*not_made, *material.left_out])
     objects = [ReportObject(kind="sr", dataset=document), *beside]
     checked = check_objects(
         objects, sources.headers, sources.source, findings=findings, one_patient=not context.released

@@ -1,16 +1,26 @@
 """The pictures as Secondary Captures: one overlay per image with a box, and the summary."""
 
 from node.report.context import ReportObject
+from node.report.errors import NotMadeError
 from node.report.finish import written_at
 from node.report.material import Material
 from node.report.secondary_capture import Capture, build_secondary_capture
 from node.report.summary import draw_summary, key_slices
 
+PIXELS_UNREADABLE = "The pixels of the images with a box cannot be read."
 OVERLAY_DESCRIPTION = "Source slice with AI lesion boxes burned in, enlarged, footer added"
 
 
 def build_overlays(material: Material) -> list[ReportObject]:
-    """One object per image with a box."""
+    """One object per image with a box.
+
+    Raises
+    ------
+    NotMadeError
+        no image with a box can be read.
+    """
+    if material.boxed_images and not material.overlays:
+        raise NotMadeError(PIXELS_UNREADABLE)
     objects = []
     for overlay in material.overlays:
         capture = Capture(

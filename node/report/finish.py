@@ -11,11 +11,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.findings import BundleIdentity
+from node.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report.algorithm import contributing_equipment
 from node.report.character_set import UTF_8, choose_character_set
 from node.report.context import ReportContext, ReportKind
 from node.report.identifiers import (
-    IMPLEMENTATION_CLASS_UID,
     MANUFACTURER,
     algorithm_version,
     device_uid,
@@ -28,7 +28,6 @@ from node.report.kinds import KINDS, SERIES_NUMBERS_PER_REVISION
 from node.report.patient_study import copy_patient_and_study, decoded_text
 
 CHARACTER_SET = UTF_8  # of an object in the making; it holds every name of every source
-_IMPLEMENTATION_VERSION_NAME = "SPINENODE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,5 +125,5 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = _IMPLEMENTATION_VERSION_NAME
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     return meta

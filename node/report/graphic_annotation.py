@@ -16,8 +16,8 @@ from inference.findings import Box, BundleIdentity, Lesion, Verdict
 from node.report import drawing, wording
 from node.report.drawing import Colour, Rectangle
 from node.report.grayscale import refer_to
-from node.report.identifiers import MANUFACTURER
 from node.report.overlay import OverlaySubject
+from node.report.tracking import tracking_identifier
 
 LAYER_NAME: Final = {Verdict.BENIGN: "BENIGN", Verdict.MALIGNANT: "MALIGNANT"}
 CAVEAT_LAYER_NAME: Final = "RESEARCH USE"
@@ -197,7 +197,7 @@ def _nearest_free_place(
 
 def _track(drawn: Dataset, lesion: Lesion) -> None:
     """Name the lesion as the structured report does."""
-    drawn.TrackingID = f"{MANUFACTURER} lesion {lesion.tracking_number}"
+    drawn.TrackingID = tracking_identifier(lesion)
     drawn.TrackingUID = lesion.tracking_uid
 
 

@@ -21,9 +21,6 @@ def derived_uid(*parts: str | int) -> str:
     return f"2.25.{uuid5(_NAMESPACE, json.dumps(parts)).int}"
 
 
-IMPLEMENTATION_CLASS_UID = derived_uid("implementation")
-
-
 def report_uid(group_key: str, revision: int, bundle_sha256: str, kind: str, index: int) -> str:
     """SOP Instance UID of the `index`-th object of a kind, from 1; index 0 is the Series Instance UID of the kind."""
     return derived_uid("report", group_key, revision, bundle_sha256, kind, index)

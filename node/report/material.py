@@ -1,7 +1,7 @@
 """What every report object is made from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from inference.findings import Findings, ImageReference
@@ -9,7 +9,7 @@ from node.report import wording
 from node.report.context import ReportContext, ReportKind
 from node.report.evidence import SourceImages, identity_note
 from node.report.finish import ObjectIdentity, object_identity
-from node.report.overlay import Overlay, draw_overlays
+from node.report.overlay import Overlay, draw_overlays, overlay_subjects
 from node.report.slice_picture import SlicePicture
 
 
@@ -25,6 +25,7 @@ class Material:
     sources: SourceImages
     context: ReportContext
     pictures: Mapping[ImageReference, SlicePicture]
+    left_out: list[str] = field(default_factory=list)  # what objects that were made do not show, for the report
 
     def identity(self, kind: ReportKind, index: int) -> ObjectIdentity:
         """Of the `index`-th object (from 1) of a kind."""
@@ -34,8 +35,15 @@ class Material:
 
     @cached_property
     def overlays(self) -> list[Overlay]:
-        """Drawn when they are first wanted."""
-        return draw_overlays(self.findings, self.pictures, self.context.settings.palette)
+        """Drawn when they are first wanted; the report tells how many images with a box are not among them."""
+        drawn, count = draw_overlays(self.findings, self.pictures, self.context.settings.palette), self.boxed_images
+        if 0 < len(drawn) < count:
+            self.left_out.append(wording.overlays_left_out(count - len(drawn), count))
+        return drawn
+
+    @property
+    def boxed_images(self) -> int:
+        return len(overlay_subjects(self.findings))
 
     @property
     def warning(self) -> str:

@@ -121,7 +121,7 @@ def _lesion_group(
         geometric_purpose=concept(codes.BOUNDED_BY),
         finding_category=concept(codes.MORPHOLOGICALLY_ABNORMAL_STRUCTURE),
         finding_type=concept(codes.LESION),
-        finding_sites=[FindingSite(concept(finding_site(sources.header(image))))],
+        finding_sites=[FindingSite(concept(finding_site(sources.header(image), lesion.box)))],
         algorithm_id=algorithm_identification(findings.bundle),
         measurements=_lesion_measurements(lesion),
         qualitative_evaluations=_lesion_classes(lesion),

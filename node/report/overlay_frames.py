@@ -6,11 +6,11 @@ from PIL import Image
 
 from inference.findings import Findings, SeriesUsed
 from node.report import drawing
-from node.report.captures import OVERLAY_DESCRIPTION
+from node.report.captures import OVERLAY_DESCRIPTION, PIXELS_UNREADABLE
 from node.report.context import ReportObject
 from node.report.errors import NotMadeError
 from node.report.material import Material
-from node.report.overlay import Overlay, overlay_subjects
+from node.report.overlay import Overlay
 from node.report.secondary_capture import Capture, build_secondary_capture
 
 _LARGEST_BYTES = 2**29  # of pixels: what an archive or a viewer can still take at once
@@ -24,12 +24,12 @@ def build_overlay_frames(material: Material) -> list[ReportObject]:
     NotMadeError
         no image with a box can be read, or the frames together are too large.
     """
-    count = len(overlay_subjects(material.findings))
+    count = material.boxed_images
     if not count:
         return []
     overlays = material.overlays
     if not overlays:
-        raise NotMadeError("The pixels of the images with a box cannot be read.")
+        raise NotMadeError(PIXELS_UNREADABLE)
     orientations = {overlay.orientation for overlay in overlays}
     left_out = f"; {count - len(overlays)} of {count} slices unreadable" if len(overlays) < count else ""
     capture = Capture(

@@ -13,6 +13,7 @@ from highdicom.pr import GrayscaleSoftcopyPresentationState
 from pydicom.dataset import Dataset
 
 from inference.findings import ImageReference, SeriesUsed
+from node.report import wording
 from node.report.context import ReportObject
 from node.report.drawing import verdict_colours
 from node.report.errors import NotMadeError
@@ -51,14 +52,17 @@ def build_presentation_states(material: Material) -> list[ReportObject]:
     subjects = overlay_subjects(material.findings)
     if not subjects:
         return []
-    presented = []
+    presented, elsewhere = [], 0
     for one in _presented(subjects, material.sources):
         if _study(one.images[0], material.sources) == material.sources.study_instance_uid:
             presented.append(one)
         else:
             log.warning("presentation_state_left_out", series_instance_uid=one.series.series_instance_uid)
+            elsewhere += 1
     if not presented:  # PS3.3 C.11.11: images of its own study alone
         raise NotMadeError("All images with a finding are in another study than the report.")
+    if elsewhere:
+        material.left_out.append(wording.states_left_out(elsewhere))
     return [
         ReportObject(kind="presentation_state", dataset=_presentation_state(one, index, material))
         for index, one in enumerate(presented, start=1)

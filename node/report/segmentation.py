@@ -120,7 +120,7 @@ def _description(index: int, group: _SeriesLesions, material: Material) -> Segme
         algorithm_identification=_algorithm(bundle),
         tracking_uid=UID(lesion.tracking_uid),
         tracking_id=tracking_identifier(lesion),
-        anatomic_regions=[concept(finding_site(material.sources.header(lesion.image)))],
+        anatomic_regions=[concept(finding_site(material.sources.header(lesion.image), lesion.box))],
         display_color=CIELabColor.from_rgb(*colour),
     )
     description.SegmentDescription = wording.segment(lesion)

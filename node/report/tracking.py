@@ -4,7 +4,7 @@ A later revision has more images. The window of a series may then be another, an
 fraction of a pixel; the same lesion is the one that overlaps most.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,20 +14,21 @@ from node.report.identifiers import MANUFACTURER, tracking_uid
 SAME_LESION_IOU: Final = 0.5  # intersection over union from which two boxes on one image are one lesion
 
 
-def with_tracking(findings: Findings, group_key: str, previous: Findings | None = None) -> Findings:
+def with_tracking(findings: Findings, group_key: str, known: Sequence[Lesion] = ()) -> Findings:
     """The findings with a tracking UID and number on each lesion.
 
-    `previous` are the tracked findings of the revision before. A lesion that has its UID already keeps it. No two
-    lesions share one. The same inputs give the same UIDs.
+    `known` are the tracked lesions of all revisions before: one that was missing for a while is the same when it is
+    back, and no other ever gets its number. A lesion that has its UID already keeps it. No two lesions share one. The
+    same inputs give the same UIDs.
     """
     tracked = list(findings.lesions)
-    for index, ancestor in _matches(findings.lesions, () if previous is None else previous.lesions):
+    for index, ancestor in _matches(findings.lesions, known):
         tracked[index] = replace(
             tracked[index], tracking_uid=ancestor.tracking_uid, tracking_number=ancestor.tracking_number
         )
-    known = (*tracked, *(() if previous is None else previous.lesions))
-    used = {lesion.tracking_uid for lesion in known}
-    number = max((lesion.tracking_number for lesion in known), default=0)
+    named = (*tracked, *known)
+    used = {lesion.tracking_uid for lesion in named}
+    number = max((lesion.tracking_number for lesion in named), default=0)
     for index, lesion in enumerate(tracked):
         if not lesion.tracking_uid:
             number += 1

@@ -258,6 +258,16 @@ def not_made(name: str, error: Exception) -> str:
     return f"The {_OBJECT[name]} could not be made. {why}"
 
 
+def overlays_left_out(missing: int, count: int) -> str:
+    return f"The overlays lack {missing} of {counted(count, 'image')} with a box: the pixels cannot be read."
+
+
+def states_left_out(missing: int) -> str:
+    return (
+        f"{counted(missing, 'presentation state')} could not be made: the images are in another study than the report."
+    )
+
+
 def model_line(bundle: BundleIdentity) -> str:
     return f"{bundle.name} {bundle.version}, sha256 {bundle.sha256[:12]}"
 

@@ -314,7 +314,7 @@ def test_unreadable_files_end_in_an_answer_and_not_in_a_loop(ready_site: Site) -
     assert worker.run_once() is False
 
 
-def test_a_case_for_which_no_report_can_be_made_ends_as_failed(
+def test_a_case_for_which_no_usual_report_can_be_made_is_answered_by_a_bare_one(
     ready_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def impossible(*_arguments: object) -> None:
@@ -328,8 +328,37 @@ def test_a_case_for_which_no_report_can_be_made_ends_as_failed(
         ready_site.clock.pass_s(400)
 
     assert ready_site.case().state == CaseState.FAILED
+    (sr,) = ready_site.objects()
+    assert (sr.Modality, sr.PatientID) == ("SR", PATIENT_ID)
+    assert len(ready_site.deliveries()) == 1
+
+
+def test_a_case_for_which_not_even_a_bare_report_can_be_made_ends_as_failed(
+    ready_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def impossible(*_arguments: object) -> None:
+        raise KeyError("no report today")
+
+    monkeypatch.setattr("node.worker.make_report", impossible)
+    monkeypatch.setattr("node.worker.make_bare_report", impossible)
+    worker = ready_site.worker()
+
+    for _ in range(4):
+        worker.run_once()
+        ready_site.clock.pass_s(400)
+
+    assert ready_site.case().state == CaseState.FAILED
     assert "no report could be made" in ready_site.case().reason
     assert ready_site.objects() == []
+
+
+def test_an_answer_that_waited_for_a_worker_says_that_it_is_late(ready_site: Site) -> None:
+    ready_site.clock.pass_s(10 * 3600)
+
+    ready_site.worker().run_once()
+
+    sr = ready_site.objects()[0]
+    assert "Late answer" in sr.to_json()
 
 
 def test_a_full_disk_postpones_the_last_word_instead_of_losing_it(

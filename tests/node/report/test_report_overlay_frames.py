@@ -122,10 +122,13 @@ def test_a_slice_that_cannot_be_read_is_missed_by_name_not_by_silence(tmp_path: 
     study = classic_study(tmp_path)
     del study.files[study.references(0)[1].sop_instance_uid]
 
-    (frames,) = of_kind(objects_of(study), "overlay_frames")
+    objects = objects_of(study)
 
+    (frames,) = of_kind(objects, "overlay_frames")
     assert list(frames.FrameLabelVector) == ["T1 3/5", "T2 1/5"]
     assert frames.DerivationDescription.endswith("1 of 3 slices unreadable")
+    said = [item.TextValue for item in items(objects[0].dataset, "Comment")]
+    assert "The overlays lack 1 of 3 images with a box: the pixels cannot be read." in said
 
 
 def test_when_no_slice_can_be_read_the_report_says_so(tmp_path: Path) -> None:

@@ -375,16 +375,17 @@ def test_the_whole_image_is_displayed_in_its_true_shape(tmp_path: Path, spacing:
         assert_words_are_readable(one)
 
 
-def test_a_series_of_another_study_is_left_out(tmp_path: Path) -> None:
+def test_a_series_of_another_study_is_left_out_and_the_structured_report_says_so(tmp_path: Path) -> None:
     study = two_studies(tmp_path)
     findings = findings_of(study, "malignant")
     one, *others = findings.lesions
     spread = replace(findings, lesions=(*others, moved_to(study, one, 3)))
 
-    made = states(study, spread)
+    sr, *made = (one.dataset for one in report(study, spread))
 
     series = [state.ReferencedSeriesSequence[0].SeriesInstanceUID for state in made]
     assert series == [one.series_instance_uid for one in study.series[:2]]
+    assert "1 presentation state could not be made: the images are in another study than the report." in texts(sr)
 
 
 def test_findings_in_another_study_alone_give_none_and_the_structured_report_says_why(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_box_that_moved_by_less_than_half_of_itself_is_the_same_lesion_whateve
     first = with_tracking(findings(lesion((10, 10, 30, 30))), "key")
 
     second = with_tracking(
-        findings(lesion((60, 60, 80, 80)), lesion((12, 11, 31, 31), verdict=Verdict.MALIGNANT)), "key", first
+        findings(lesion((60, 60, 80, 80)), lesion((12, 11, 31, 31), verdict=Verdict.MALIGNANT)), "key", first.lesions
     )
 
     assert identities(second)[1] == identities(first)[0]
@@ -61,7 +61,7 @@ def test_a_box_that_moved_by_less_than_half_of_itself_is_the_same_lesion_whateve
 def test_the_box_that_overlaps_most_is_the_heir() -> None:
     first = with_tracking(findings(lesion((10, 10, 30, 30))), "key")
 
-    second = with_tracking(findings(lesion((13, 13, 33, 33)), lesion((11, 10, 31, 30))), "key", first)
+    second = with_tracking(findings(lesion((13, 13, 33, 33)), lesion((11, 10, 31, 30))), "key", first.lesions)
 
     assert identities(second)[1] == identities(first)[0]
     assert identities(second)[0] != identities(first)[0]
@@ -70,7 +70,7 @@ def test_the_box_that_overlaps_most_is_the_heir() -> None:
 def test_a_box_on_another_image_or_frame_is_another_lesion() -> None:
     first = with_tracking(findings(lesion((10, 10, 30, 30)), lesion((10, 10, 30, 30), FRAME)), "key")
 
-    second = with_tracking(findings(lesion((10, 10, 30, 30), replace(FRAME, frame_number=3))), "key", first)
+    second = with_tracking(findings(lesion((10, 10, 30, 30), replace(FRAME, frame_number=3))), "key", first.lesions)
 
     assert identities(second)[0] not in identities(first)
 
@@ -78,9 +78,20 @@ def test_a_box_on_another_image_or_frame_is_another_lesion() -> None:
 def test_a_lesion_that_was_gone_for_one_revision_gives_its_number_to_nobody_else() -> None:
     first = with_tracking(findings(lesion((0, 0, 9, 9)), lesion((20, 0, 29, 9))), "key")
 
-    second = with_tracking(findings(lesion((50, 50, 60, 60))), "key", first)
+    second = with_tracking(findings(lesion((50, 50, 60, 60))), "key", first.lesions)
 
     assert identities(second)[0][1] == 3
+
+
+def test_a_lesion_that_is_back_after_a_revision_without_it_is_the_same_and_nobody_had_its_number() -> None:
+    first = with_tracking(findings(lesion((0, 0, 9, 9)), lesion((20, 0, 29, 9))), "key")
+    second = with_tracking(findings(lesion((0, 0, 9, 9))), "key", first.lesions)
+    known = (*second.lesions, *first.lesions)
+
+    third = with_tracking(findings(lesion((50, 50, 60, 60)), lesion((20, 1, 29, 10))), "key", known)
+
+    assert identities(third)[0][1] == 3
+    assert identities(third)[1] == identities(first)[1]
 
 
 boxes = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 20), st.integers(1, 20)).map(
@@ -89,14 +100,14 @@ boxes = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(1, 20), st
 sets = st.lists(st.builds(lesion, boxes, st.sampled_from([IMAGE, FRAME])), max_size=6).map(lambda one: findings(*one))
 
 
-@given(st.lists(sets, min_size=1, max_size=3))
-def test_no_two_lesions_of_a_revision_share_an_identity(revisions: list[Findings]) -> None:
-    previous: Findings | None = None
+@given(st.lists(sets, min_size=1, max_size=4))
+def test_no_two_lesions_of_any_revision_share_an_identity(revisions: list[Findings]) -> None:
+    known: dict[str, Lesion] = {}
 
     for one in revisions:
-        previous = with_tracking(one, "key", previous)
+        tracked = with_tracking(one, "key", tuple(known.values()))
 
-        uids, numbers = zip(*identities(previous), strict=True) if previous.lesions else ((), ())
-        assert len(set(uids)) == len(uids)
-        assert len(set(numbers)) == len(numbers)
-        assert all(uids)
+        known = {lesion.tracking_uid: lesion for lesion in (*known.values(), *tracked.lesions)}
+        assert len(set(identities(tracked))) == len(tracked.lesions)
+        assert all(uid for uid, _ in identities(tracked))
+        assert len({lesion.tracking_number for lesion in known.values()}) == len(known)
