@@ -11,7 +11,7 @@ from node.report.coding import concept
 from node.report.context import ReportObject
 from node.report.finish import finish
 from node.report.material import Material
-from node.report.pdf_page import document_title, draw_page
+from node.report.page.layout import document_title, draw_page
 
 _MIME_TYPE: Final = "application/pdf"
 

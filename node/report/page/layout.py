@@ -13,7 +13,7 @@ from node.report.evidence import identity_note
 from node.report.finish import written_at
 from node.report.identifiers import MANUFACTURER, model_name
 from node.report.material import Material
-from node.report.pdf_blocks import (
+from node.report.page.blocks import (
     HEADING,
     Block,
     Paragraph,
@@ -27,9 +27,9 @@ from node.report.pdf_blocks import (
     top_line,
     warning,
 )
-from node.report.pdf_sheet import HEIGHT, MARGIN, QUIET, Sheet
-from node.report.pdf_slices import key_slice_pictures
-from node.report.pdf_table import vote_table
+from node.report.page.sheet import HEIGHT, MARGIN, QUIET, Sheet
+from node.report.page.slices import key_slice_pictures
+from node.report.page.table import vote_table
 from node.report.sequence_card import sequence_cards
 from node.report.summary import key_slices
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from inference.findings import Findings, Verdict
 from node.report import drawing, wording
-from node.report.pdf_sheet import (
+from node.report.page.sheet import (
     INK,
     INNER,
     MARGIN,

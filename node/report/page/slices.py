@@ -10,8 +10,8 @@ from PIL import Image
 from inference.findings import Verdict
 from node.report import drawing, wording
 from node.report.overlay import draw_lesions
-from node.report.pdf_blocks import NAMES_ALL, SMALL, Block
-from node.report.pdf_sheet import INK, INNER, MARGIN, QUIET, RULE, Sheet, line_height, shortened
+from node.report.page.blocks import NAMES_ALL, SMALL, Block
+from node.report.page.sheet import INK, INNER, MARGIN, QUIET, RULE, Sheet, line_height, shortened
 from node.report.sequence_card import SequenceCard
 from node.report.slice_picture import SlicePicture
 

@@ -1,0 +1,1 @@
+"""The printed page: a sheet, blocks of text, the table of votes and the key slices, laid out by `layout`."""
