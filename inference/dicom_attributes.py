@@ -51,9 +51,9 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:
-    """None when absent. By tag: pydicom takes twice as long to find out that it has no attribute of a name."""
-    element = dataset.get(_tag(keyword))
-    return None if element is None else element.value
+    """None when absent, which most attributes are: pydicom takes ten times as long to find that out by a name."""
+    tag = _tag(keyword)
+    return dataset[tag].value if tag in dataset.keys() else None  # noqa: SIM118 - `in dataset` is slow, too
 
 
 @cache

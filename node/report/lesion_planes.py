@@ -17,6 +17,7 @@ from node.report.patient_study import decoded_text
 
 _SAME_COSINE: Final = 1e-3  # scanners round cosines to 4 digits or more
 _SAME_SPACING: Final = 1e-3  # as a part of it
+_NEIGHBOURS: Final = 2  # on each side
 _REGULAR_MM: Final = 0.1  # gaps of one stack differ by less
 
 
@@ -30,7 +31,7 @@ class LesionPlanes:
     orientation: tuple[float, ...]  # 6 direction cosines: along a row, then along a column
     pixel_spacing_mm: tuple[float, float]  # between rows, between columns
     thickness_mm: float
-    spacing_mm: float | None  # between the centres of neighbouring slices of the series; None: not regular
+    spacing_mm: float | None  # between the centres of neighbouring slices there; None: not regular
     frame_of_reference_uid: str
 
 
@@ -46,7 +47,7 @@ def lesion_planes(series: SeriesUsed, images: Collection[ImageReference], source
     NotMadeError
         an image does not say where it lies, or the images cannot be planes of one segmentation.
     """
-    stack = _stack(series, sources)
+    stack = _stack(_around(images, series), sources)
     planes = [plane for image, plane in stack.items() if image in images]
     if len(planes) < len(images):
         raise NotMadeError("Images with a lesion do not say where they lie in the patient or how large a pixel is.")
@@ -66,18 +67,24 @@ def lesion_planes(series: SeriesUsed, images: Collection[ImageReference], source
     )
 
 
-def _stack(series: SeriesUsed, sources: SourceImages) -> dict[ImageReference, StackImage]:
-    """All images of the series that say where they lie, in its order."""
+def _around(images: Collection[ImageReference], series: SeriesUsed) -> Sequence[ImageReference]:
+    """The part of the series from the first to the last of these images, and some neighbours to tell the spacing."""
+    places = [place for place, image in enumerate(series.images) if image in images]
+    return series.images[max(0, min(places) - _NEIGHBOURS) : max(places) + _NEIGHBOURS + 1]
+
+
+def _stack(images: Sequence[ImageReference], sources: SourceImages) -> dict[ImageReference, StackImage]:
+    """Those that say where they lie, in their order."""
     found: dict[ImageReference, StackImage] = {}
-    for uid in dict.fromkeys(image.sop_instance_uid for image in series.images):
+    for uid in dict.fromkeys(image.sop_instance_uid for image in images):
         if uid not in sources.headers:
             continue
         try:
-            images, _ = stack_images([parse_head(sources.headers[uid], Path())])
+            placed, _ = stack_images([parse_head(sources.headers[uid], Path())])
         except DAMAGED:
             continue
-        found |= {image.slice.image: image for image in images}
-    return {image: found[image] for image in series.images if image in found}
+        found |= {image.slice.image: image for image in placed}
+    return {image: found[image] for image in images if image in found}
 
 
 def _is_alike(a: StackImage, b: StackImage) -> bool:
