@@ -94,12 +94,13 @@ def identity_note(findings: Findings, sources: SourceImages, context: ReportCont
     return wording.several_patients(sources.patient_count) if several else ""
 
 
-def reference_only(header: Dataset) -> Dataset:
-    """What highdicom may see of an image: four UIDs, and empty patient and study attributes, filled in later."""
+def reference_only(header: Dataset, *, is_first: bool = True) -> Dataset:
+    """What highdicom may see of an image: four UIDs, and of the first one empty patient and study attributes, which
+    are filled in later."""
     reference = Dataset()
     for keyword in _REFERENCE:
         setattr(reference, keyword, str(header[keyword].value))
-    for keyword in _READ_UNASKED:
+    for keyword in _READ_UNASKED if is_first else ():
         setattr(reference, keyword, "")
     return reference
 

@@ -98,7 +98,8 @@ def _study(image: ImageReference, sources: SourceImages) -> str:
 def _presentation_state(presented: _Presented, index: int, material: Material) -> Dataset:
     findings, sources, context = material.findings, material.sources, material.context
     identity = material.identity("presentation_state", index)
-    references = {image.sop_instance_uid: _reference(sources.header(image)) for image in presented.images}
+    uids = dict.fromkeys(image.sop_instance_uid for image in presented.images)
+    references = {uid: _reference(sources.headers[uid], is_first=not place) for place, uid in enumerate(uids)}
     aspect = next((material.pictures[one].aspect for one in presented.images if one in material.pictures), 1.0)
     layers, annotations = _graphics(presented, references, aspect, material)
     grayscale = grayscale_transformations(presented.images, sources.headers, material.pictures)
@@ -141,9 +142,9 @@ def _graphics(
     return layers, [annotation for of_one_image in annotations for annotation in of_one_image]
 
 
-def _reference(header: Dataset) -> Dataset:
+def _reference(header: Dataset, *, is_first: bool) -> Dataset:
     """What highdicom may see of an image: its four UIDs and its size."""
-    reference = reference_only(header)
+    reference = reference_only(header, is_first=is_first)
     reference.Rows, reference.Columns, reference.SamplesPerPixel = int(header.Rows), int(header.Columns), 1
     if header.get("SharedFunctionalGroupsSequence"):
         # highdicom looks here for a window when none is known
