@@ -46,6 +46,12 @@ def _check_description(description: str) -> str:
     return description
 
 
+def _check_note(note: str) -> str:
+    if not note.isprintable():
+        raise ValueError("one line of printable characters is needed")
+    return note.strip()
+
+
 def _check_attributes(attributes: dict[RuleAttribute, str]) -> dict[RuleAttribute, str]:
     for keyword, value in attributes.items():
         longest = _LONGEST_OF.get(keyword, _LONGEST)
@@ -83,4 +89,6 @@ class ReportSettings(Part):
         default="paper", description="paper: benign green, malignant red; words stand beside every colour"
     )
     late_after_s: Seconds = Field(default=3600.0, description="an answer later than this says that it is late")
-    institution_note: str = Field(default="", max_length=200, description="one line of the site added to each report")
+    institution_note: Annotated[str, AfterValidator(_check_note)] = Field(
+        default="", max_length=200, description="one line of the site added to each report"
+    )

@@ -112,6 +112,27 @@ def make_bare_report(findings: Findings, work: Work, files: FileStore, watch: St
     return _make(findings, work, {}, files, ReportSettings(objects=()), watch)
 
 
+def report_not_analysed(
+    findings: Findings, work: Work, files: FileStore, settings: ReportSettings, watch: Stopwatch
+) -> list[NewReportObject]:
+    """The report without a result, whatever is wrong with the images or the settings.
+
+    Where one of its companions does not pass, the structured report goes alone; where that does not either, or cannot
+    be made, a bare one. Raises NotStored; OSError when files cannot be read for now and the case may be tried again.
+    """
+    alone = settings.model_copy(update={"objects": ()})
+    for tried, effect in ((settings, "the structured report goes alone"), (alone, "a bare report goes")):
+        try:
+            return make_report(findings, work, files, tried, watch)
+        except NotStored:
+            raise
+        except Exception as error:  # an answer is owed
+            if is_disk_error(error) and work.claim.give_up_reason is None:
+                raise
+            log.exception("report_refused", effect=effect)
+    return make_bare_report(findings, work, files, watch)
+
+
 def _make(
     findings: Findings,
     work: Work,

@@ -14,6 +14,7 @@ from typing import Final
 from config import codes
 from config.reporting import ReportSettings, RuleSettings
 from inference.findings import Reason
+from node.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from node.report.coding import REASON
 from node.report.kinds import KINDS
 from node.report.wording import REASON as REASON_IN_WORDS
@@ -34,6 +35,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _implementation() -> str:
+    rows = [("Implementation Class UID", IMPLEMENTATION_CLASS_UID)]
+    rows.append(("Implementation Version Name", f"`{IMPLEMENTATION_VERSION_NAME}`"))
+    return _table(("of every association and every file it writes", "value"), rows)
+
+
 def _transfer_syntaxes() -> str:
     return _table(("transfer syntax", "UID"), ((one.name, str(one)) for one in TRANSFER_SYNTAXES))
 
@@ -51,8 +58,9 @@ def _objects() -> str:
     for kind in sorted(KINDS.values(), key=lambda one: one.series_offset):
         made = "always" if kind.setting is None else f"`{kind.setting}`"
         made += ", by default" if kind.setting in defaults else ""
-        rows.append((kind.says, made, kind.sop_class.name, kind.modality, f"+ {kind.series_offset}", f"`{kind.word}`"))
-    return _table(("object", "made", "SOP class", "Modality", "SeriesNumber", "word in SeriesDescription"), rows)
+        sop_class, number = kind.sop_class, f"+ {kind.series_offset}"
+        rows.append((kind.says, made, sop_class.name, str(sop_class), kind.modality, number, f"`{kind.word}`"))
+    return _table(("object", "made", "SOP class", "UID", "Modality", "SeriesNumber", "word in SeriesDescription"), rows)
 
 
 def _verdicts() -> str:
@@ -86,6 +94,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
+    "implementation": _implementation,
     "transfer syntaxes": _transfer_syntaxes,
     "storage": _storage,
     "report objects": _objects,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings
 from node.completeness import completeness
 from node.doubts import hold_when_in_doubt, identity_of
-from node.identity import Identity
+from node.identity import Identity, significant
 from node.routing import NO_ROUTE, Destiny, destiny
 from node.second_contents import examine_second_contents
 from node.steps import alone, one_by_one_if_need_be
@@ -153,7 +153,7 @@ def _groups_of_studies(session: Session, page: Sequence[InstanceRow]) -> dict[tu
         .order_by(CaseRow.id.desc())  # the oldest case has the last word
     )
     return {
-        (study, patient_id.strip(), issuer.strip()): key
+        (study, significant(patient_id), significant(issuer)): key
         for study, patient_id, issuer, key in session.execute(statement)
     }
 

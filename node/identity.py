@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, islice, product, starmap
 from typing import Any, Final
 
+_PADDING: Final = " \0\t\r\n"
 _UID_TAIL = 4  # characters of a UID in a reason: enough for a person to tell two studies apart
 _NAME_GROUPS: Final = 3  # alphabetic, ideographic, phonetic
 # Family, given and middle name, prefix, suffix. The prefix (Dr., Frau) says nothing about who it is.
@@ -22,6 +23,11 @@ _MISSING_SEXES: Final = frozenset({"", "O", "U"})  # other, unknown: contradict 
 
 _Name = tuple[tuple[str, ...], ...]  # component groups, each of its components, folded
 _Value = str | _Name
+
+
+def significant(value: str) -> str:
+    """An identifier without its padding (PS3.5 6.2). Other white space is part of it: it may be another patient's."""
+    return value.strip(_PADDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +44,7 @@ class Identity:
 
     @property
     def patient(self) -> tuple[str, str]:
-        return self.patient_id.strip(), self.issuer_of_patient_id.strip()
+        return significant(self.patient_id), significant(self.issuer_of_patient_id)
 
 
 def conflicts(identities: Iterable[Identity]) -> frozenset[str]:

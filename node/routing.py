@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydicom.uid import UID
 
 from config.settings import RouteSettings, Settings
+from node.identity import significant
 from node.report.identifiers import is_own_object
 from node.storage_contexts import IMAGE_CLASSES
 from storage.schema import InstanceRow
@@ -63,9 +64,9 @@ def group_key(instance: InstanceRow, group_by: Literal["patient", "study"]) -> s
     Without a PatientID, a StudyDate or a PatientBirthDate the study stands alone: two unknown patients are not the
     same one, and a placeholder PatientID ("0", "ANON") comes without a birth date, as a rule.
     """
-    patient_id, date = instance.patient_id.strip(), instance.study_date.strip()
+    patient_id, date = significant(instance.patient_id), instance.study_date.strip()
     if group_by == "patient" and patient_id and _is_date(date) and _is_date(instance.patient_birth_date):
-        parts: tuple[str, ...] = ("patient", patient_id, instance.issuer_of_patient_id.strip(), date)
+        parts: tuple[str, ...] = ("patient", patient_id, significant(instance.issuer_of_patient_id), date)
     else:
         parts = ("study", instance.study_instance_uid)
     # a length before each part: ("ab", "c") and ("a", "bc") must differ

@@ -19,9 +19,9 @@ from node.answer import (
     Stopwatch,
     Work,
     known_lesions,
-    make_bare_report,
     make_report,
     not_analysed,
+    report_not_analysed,
     storing,
 )
 from node.doubts import last_decision
@@ -213,37 +213,21 @@ class Worker:
                 self._engine.identity, Reason.MODEL_FAILURE, "The result did not pass the check of its own report."
             )
             failed_reason = f"the report was refused: {_told(error)}"
-            return _Answer(substitute, self._not_analysed(substitute, work, reports, watch), failed_reason)
+            return _Answer(
+                substitute, report_not_analysed(substitute, work, self._files, reports, watch), failed_reason
+            )
 
     def _last_word(self, work: Work, reason: str, reports: ReportSettings, watch: Stopwatch) -> _Answer:
         """No model is run any more. Even when no report can be made the case ends, with the reason, as failed."""
         kind = Reason.IDENTITY_CONFLICT if reason.startswith(cases.REJECTION) else Reason.MODEL_FAILURE
         findings = not_analysed(self._engine.identity, kind, reason)
         try:
-            return _Answer(findings, self._not_analysed(findings, work, reports, watch), reason)
+            return _Answer(findings, report_not_analysed(findings, work, self._files, reports, watch), reason)
         except NotStored:
             raise  # no room, no disk: the report can be made later
         except Exception as error:  # the last resort of a case: whatever is wrong with its images, it must end
             log.exception("report_impossible", effect="the case has failed and no object was made")
             return _Answer(findings, [], f"{reason}; no report could be made: {_told(error)}")
-
-    def _not_analysed(
-        self, findings: Findings, work: Work, reports: ReportSettings, watch: Stopwatch
-    ) -> list[NewReportObject]:
-        """The report without a result.
-
-        Where one of its companions does not pass, the structured report goes alone; where that does not either, or
-        cannot be made, one that holds only what was stored when the images came.
-        """
-        alone = reports.model_copy(update={"objects": ()})
-        for settings, effect in ((reports, "the structured report goes alone"), (alone, "a bare report goes")):
-            try:
-                return make_report(findings, work, self._files, settings, watch)
-            except NotStored:
-                raise  # no room, no disk: the report can be made later
-            except Exception:  # the case must be answered, whatever is wrong with its images or the settings
-                log.exception("report_refused", effect=effect)
-        return make_bare_report(findings, work, self._files, watch)
 
     def _case(self, work: Work) -> Case:
         files = tuple(self._files.path(row.file) for row in work.instances)

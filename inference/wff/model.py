@@ -33,6 +33,7 @@ Images = NDArray[np.uint8]  # (Z, Y, X) windowed slices in spatial order
 SliceBoxes = tuple[DetectedBox, ...]
 _CPU_BATCH = 8  # slices; larger batches gain nothing on a CPU and cost memory
 _GPU_BATCH = 64
+_THINNEST_PX = 0.01  # coordinates leave as 32 bit floats: a thinner box would have no area
 
 
 @dataclass(slots=True)
@@ -152,6 +153,6 @@ def _in_image(found: Detections, frame: Letterbox) -> SliceBoxes:
     boxes = []
     for corners, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True):
         box = frame.to_image(Box(x0=corners[0], y0=corners[1], x1=corners[2], y1=corners[3]))
-        if box.area > 0.0:  # a box wholly in the filled part of the square shows nothing
+        if min(box.x1 - box.x0, box.y1 - box.y0) > _THINNEST_PX:  # one in the filled part of the square shows nothing
             boxes.append(DetectedBox(box, Verdict.MALIGNANT if label == MALIGNANT else Verdict.BENIGN, score))
     return tuple(boxes)

@@ -18,6 +18,7 @@ from node.report.identifiers import short_hash
 from node.report.key_objects import build_key_objects
 from node.report.material import Material
 from node.report.measurement_report import build_measurement_report
+from node.report.overlay import drawn_subjects
 from node.report.overlay_frames import build_overlay_frames
 from node.report.pdf import build_pdf
 from node.report.presentation_state import build_presentation_states
@@ -77,7 +78,13 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
     document = build_measurement_report(findings, sources, context, [*not_made, *material.left_out])
     objects = [ReportObject(kind="sr", dataset=document), *beside]
     checked = check_objects(
-        objects, sources.headers, sources.source, findings=findings, one_patient=not context.released
+        objects,
+        sources.headers,
+        sources.source,
+        findings=findings,
+        one_patient=not context.released,
+        predecessor=context.predecessor,
+        rules=context.settings.rules,
     )
     log.info(
         "report_built",
@@ -105,6 +112,6 @@ def _pictures(
 def _shown(findings: Findings, objects: frozenset[ObjectName]) -> Iterator[tuple[str, ImageReference]]:
     """Series Instance UID and image of what the wanted objects show."""
     if objects & _SHOWS_LESIONS:
-        yield from ((lesion.series_instance_uid, lesion.image) for lesion in findings.lesions)
+        yield from ((one.series.series_instance_uid, one.image) for _, one in drawn_subjects(findings))
     if objects & _SHOWS_KEY_SLICES:
         yield from key_slices(findings).items()

@@ -31,7 +31,7 @@ def code(name: codes.Code, value: codes.Code) -> CodeContentItem:
 
 
 def text(name: codes.Code, value: str) -> TextContentItem:
-    return TextContentItem(concept(name), value or "Not stated.", CONTAINS)  # Type 1: never empty
+    return TextContentItem(concept(name), value.strip() or "Not stated.", CONTAINS)  # Type 1: never empty
 
 
 def uid(name: codes.Code, value: str) -> UIDRefContentItem:

@@ -11,6 +11,7 @@ import structlog
 from pydicom.dataset import Dataset
 
 from inference.findings import Findings, ImageReference, Status
+from node.identity import significant
 from node.report import wording
 from node.report.context import ReportContext
 from node.report.errors import ReportError
@@ -164,4 +165,4 @@ def _text(header: Dataset, keyword: str) -> str:
         value = header.get(keyword, "")
     except UNREADABLE:
         return ""
-    return "" if value is None else str(value).strip()
+    return "" if value is None else significant(str(value))

@@ -5,7 +5,7 @@ Nothing here reads a clock: dates and times come from the context.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
@@ -25,7 +25,7 @@ from node.report.identifiers import (
     software_version,
 )
 from node.report.kinds import KINDS, SERIES_NUMBERS_PER_REVISION
-from node.report.patient_study import copy_patient_and_study, decoded_text
+from node.report.patient_study import copy_patient_and_study, timezone_of
 
 CHARACTER_SET = UTF_8  # of an object in the making; it holds every name of every source
 
@@ -69,12 +69,7 @@ def _description(pattern: str, kind: ReportKind, bundle: BundleIdentity, outcome
 
 def written_at(source: Dataset, context: ReportContext) -> datetime:
     """`created_at` on the clock that the study's own times are in."""
-    offset = decoded_text(source, "TimezoneOffsetFromUTC")
-    zone: tzinfo | None = context.zone
-    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
-        minutes = int(offset[1:3]) * 60 + int(offset[3:])
-        zone = timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
-    return context.created_at.astimezone(zone)
+    return context.created_at.astimezone(timezone_of(source) or context.zone)
 
 
 def finish(

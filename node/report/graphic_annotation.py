@@ -181,18 +181,22 @@ def _nearest_free_place(
     to: tuple[float, float],
     canvas: Canvas,
     taken: Sequence[Rectangle],
-    heights: Iterable[int] | None = None,
+    heights: Sequence[int] | None = None,
 ) -> tuple[int, int] | None:
-    """Top left corner; `heights`: the only y that come into question."""
-    if heights is None:
-        heights = range(0, canvas.size[1] - size[1] + 1, _STEP)
-    places = [
-        (x, y)
-        for y in heights
-        for x in range(0, canvas.size[0] - size[0] + 1, _STEP)
-        if y >= 0 and not any(drawing.overlap(_plate((x, y), size), other) for other in taken)
-    ]
-    return min(places, key=lambda place: _distance(_centre(_plate(place, size)), to), default=None)
+    """Top left corner on a grid; `heights`: the only y that come into question."""
+    width, height = size
+    columns = np.arange(0, canvas.size[0] - width + 1, _STEP)
+    rows = np.arange(0, canvas.size[1] - height + 1, _STEP) if heights is None else np.array(heights)
+    rows = rows[rows >= 0]
+    free = np.ones((rows.size, columns.size), dtype=bool)
+    for left, top, right, bottom in taken:
+        free &= ~np.outer((rows < bottom) & (rows + height > top), (columns < right) & (columns + width > left))
+    if not free.any():
+        return None
+    along, down = columns + width / 2 - to[0], rows + height / 2 - to[1]
+    distance = np.where(free, along**2 + (down**2)[:, np.newaxis], np.inf)
+    row, column = np.unravel_index(np.argmin(distance), distance.shape)
+    return int(columns[column]), int(rows[row])
 
 
 def _track(drawn: Dataset, lesion: Lesion) -> None:
@@ -212,7 +216,3 @@ def _plate(place: tuple[int, int], size: tuple[int, int]) -> Rectangle:
 
 def _centre(box: Rectangle) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _distance(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2

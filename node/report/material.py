@@ -9,7 +9,7 @@ from node.report import wording
 from node.report.context import ReportContext, ReportKind
 from node.report.evidence import SourceImages, identity_note
 from node.report.finish import ObjectIdentity, object_identity
-from node.report.overlay import Overlay, draw_overlays, overlay_subjects
+from node.report.overlay import MOST_OVERLAYS, Overlay, draw_overlays, overlay_subjects
 from node.report.slice_picture import SlicePicture
 
 
@@ -38,7 +38,7 @@ class Material:
         """Drawn when they are first wanted; the report tells how many images with a box are not among them."""
         drawn, count = draw_overlays(self.findings, self.pictures, self.context.settings.palette), self.boxed_images
         if 0 < len(drawn) < count:
-            self.left_out.append(wording.overlays_left_out(count - len(drawn), count))
+            self.left_out.append(wording.overlays_left_out(count - len(drawn), count, most=MOST_OVERLAYS))
         return drawn
 
     @property

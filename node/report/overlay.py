@@ -12,6 +12,7 @@ from node.report.slice_picture import SlicePicture
 
 log = structlog.get_logger(__name__)
 
+MOST_OVERLAYS = 100  # more help no reader, and take gigabytes
 _TEXT_PARTS = 34  # text is 1/34 of the shorter side: 22 px at 768, readable at arm's length on a reading monitor
 _LINE_PARTS = 256  # box lines: 3 px at 768
 _SMALLEST_TEXT, _THINNEST_LINE = 16, 2  # still readable at 100 %; strip-shaped images would get less
@@ -50,12 +51,19 @@ def overlay_subjects(findings: Findings) -> list[OverlaySubject]:
     return subjects
 
 
+def drawn_subjects(findings: Findings) -> list[tuple[int, OverlaySubject]]:
+    """Which images get an overlay, each with its number among all with a box: the most telling of very many."""
+    numbered = list(enumerate(overlay_subjects(findings), start=1))
+    telling = sorted(numbered, key=lambda one: -max(lesion.probability_malignant for lesion in one[1].lesions))
+    return sorted(telling[:MOST_OVERLAYS], key=lambda one: one[0])
+
+
 def draw_overlays(
     findings: Findings, pictures: Mapping[ImageReference, SlicePicture], palette: drawing.Palette
 ) -> list[Overlay]:
     """One per image with a box; an image whose pixels cannot be read is left out and logged."""
     overlays = []
-    for number, subject in enumerate(overlay_subjects(findings), start=1):
+    for number, subject in drawn_subjects(findings):
         picture = pictures.get(subject.image)
         if picture is None:
             log.warning("overlay_left_out", sop_instance_uid=subject.image.sop_instance_uid)

@@ -8,6 +8,7 @@ whose value has no meaning, such as an age "64", are dropped.
 import re
 import struct
 from collections.abc import Iterable
+from datetime import timedelta, timezone, tzinfo
 from typing import Final
 
 import structlog
@@ -66,10 +67,11 @@ _TYPE_3 = (
     "IssuerOfAdmissionIDSequence",
     "TimezoneOffsetFromUTC",
 )
+_OFFSET: Final = "TimezoneOffsetFromUTC"
 # Type 3 values that must look like this, else they are dropped
 _PATTERNS = {
     "PatientAge": re.compile(r"\d{3}[DWMY]"),  # PS3.5 6.2, VR AS
-    "TimezoneOffsetFromUTC": re.compile(r"[+-](0\d|1[0-4])[0-5]\d"),
+    _OFFSET: re.compile(r"[+-](0\d|1[0-4])[0-5]\d"),
     "PatientIdentityRemoved": re.compile("YES|NO"),
     "QualityControlSubject": re.compile("YES|NO"),
     # empty in many files, and a Type 3 attribute with nothing in it says nothing
@@ -90,6 +92,7 @@ UNREADABLE: Final = (
     EOFError,
     struct.error,
 )
+_DEEPEST: Final = 8  # the deepest of PS3.3 has 4; writing hundreds takes for ever
 # ISO 2022 escape sequences; pydicom leaves those of GB2312 (ISO 2022 IR 58) in the decoded text
 _ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\$[()*+]?|[()*+\-])[@-Z]")
 
@@ -122,6 +125,15 @@ def decoded_text(source: Dataset, keyword: str) -> str:
         return ""
     value = element.value
     return "\\".join(str(part) for part in value) if isinstance(value, MultiValue | list) else str(value)
+
+
+def timezone_of(source: Dataset) -> tzinfo | None:
+    """In which the times of the source are written; None where it does not say so, or says what no zone is."""
+    offset = decoded_text(source, _OFFSET)
+    if not _PATTERNS[_OFFSET].fullmatch(offset):
+        return None
+    minutes = int(offset[1:3]) * 60 + int(offset[3:])
+    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
 
 
 def decoded_items(source: Dataset, keyword: str) -> list[Dataset]:
@@ -159,12 +171,17 @@ def _copied(source: Dataset, keyword: str) -> DataElement | None:
         return None
 
 
-def _rebuilt(element: DataElement, vr: str) -> DataElement:
-    """A new element from decoded text, so that nothing of the source's own encoding is left in it."""
+def _rebuilt(element: DataElement, vr: str, depth: int = 0) -> DataElement:
+    """A new element from decoded text, so that nothing of the source's own encoding is left in it.
+
+    `depth`: how many sequences it lies in.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"sequences in more than {_DEEPEST} sequences: no attribute of a patient or study has them")
     if "SQ" in (element.VR, vr):
         if vr != element.VR:
             raise TypeError(f"{element.VR} where {vr} belongs")
-        return DataElement(element.tag, "SQ", [_rebuilt_item(item) for item in element.value])
+        return DataElement(element.tag, "SQ", [_rebuilt_item(item, depth + 1) for item in element.value])
     if element.is_empty:
         return DataElement(element.tag, vr, "")
     value = element.value
@@ -176,7 +193,7 @@ def _rebuilt(element: DataElement, vr: str) -> DataElement:
     return _element(element.tag, vr, texts)
 
 
-def _rebuilt_item(item: Dataset) -> Dataset:
+def _rebuilt_item(item: Dataset, depth: int) -> Dataset:
     rebuilt = Dataset()
     for element in item:
         if element.tag.is_private or element.keyword in ("", "SpecificCharacterSet"):
@@ -184,7 +201,7 @@ def _rebuilt_item(item: Dataset) -> Dataset:
         if isinstance(element.value, bytes):
             rebuilt[element.tag] = DataElement(element.tag, element.VR, element.value)
         else:
-            rebuilt[element.tag] = _rebuilt(element, element.VR)
+            rebuilt[element.tag] = _rebuilt(element, element.VR, depth)
     return rebuilt
 
 

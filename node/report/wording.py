@@ -258,8 +258,9 @@ def not_made(name: str, error: Exception) -> str:
     return f"The {_OBJECT[name]} could not be made. {why}"
 
 
-def overlays_left_out(missing: int, count: int) -> str:
-    return f"The overlays lack {missing} of {counted(count, 'image')} with a box: the pixels cannot be read."
+def overlays_left_out(missing: int, count: int, *, most: int) -> str:
+    why = "the pixels cannot be read" if count <= most else f"at most {most} are made, of the highest probabilities"
+    return f"The overlays lack {missing} of {counted(count, 'image')} with a box: {why}."
 
 
 def states_left_out(missing: int) -> str:

@@ -21,3 +21,13 @@ def test_the_sites_own_words_are_taken(description: str) -> None:
 def test_what_cannot_be_a_series_description_is_refused(description: str) -> None:
     with pytest.raises(ValidationError, match="series_description"):
         ReportSettings(series_description=description)
+
+
+def test_a_note_of_spaces_is_none() -> None:
+    assert ReportSettings(institution_note="  ").institution_note == ""
+
+
+@pytest.mark.parametrize("note", ["\t", "one\ntwo", "\x00", "\x1b"])
+def test_a_note_is_one_printable_line(note: str) -> None:
+    with pytest.raises(ValidationError, match="one line of printable characters"):
+        ReportSettings(institution_note=note)

@@ -154,3 +154,13 @@ def test_the_work_for_a_study_grows_with_its_different_values_not_with_its_serie
 
     assert conflicts([*series, replace(JANE, patient_name="Roe^Jane", series_instance_uid="2.25.9")])
     assert len(compared) <= 4
+
+
+@pytest.mark.parametrize("padded", [" P1", "P1  ", "P1\0"])
+def test_padding_is_no_part_of_a_patient_id(padded: str) -> None:
+    assert conflicts([JANE, replace(JANE, patient_id=padded)]) == frozenset()
+
+
+@pytest.mark.parametrize("other", ["P1\N{NO-BREAK SPACE}", "P1\N{IDEOGRAPHIC SPACE}", "P1\x1f"])
+def test_other_white_space_is_part_of_a_patient_id(other: str) -> None:
+    assert conflicts([JANE, replace(JANE, patient_id=other)])

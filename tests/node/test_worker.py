@@ -320,7 +320,8 @@ def test_a_case_for_which_no_usual_report_can_be_made_is_answered_by_a_bare_one(
     def impossible(*_arguments: object) -> None:
         raise KeyError("no report today")
 
-    monkeypatch.setattr("node.worker.make_report", impossible)
+    for name in ("node.worker.make_report", "node.answer.make_report"):
+        monkeypatch.setattr(name, impossible)
     worker = ready_site.worker()
 
     for _ in range(4):
@@ -339,8 +340,8 @@ def test_a_case_for_which_not_even_a_bare_report_can_be_made_ends_as_failed(
     def impossible(*_arguments: object) -> None:
         raise KeyError("no report today")
 
-    monkeypatch.setattr("node.worker.make_report", impossible)
-    monkeypatch.setattr("node.worker.make_bare_report", impossible)
+    for name in ("node.worker.make_report", "node.answer.make_report", "node.answer.make_bare_report"):
+        monkeypatch.setattr(name, impossible)
     worker = ready_site.worker()
 
     for _ in range(4):

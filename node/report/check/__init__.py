@@ -20,6 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from config.reporting import RuleSettings
 from inference.findings import Findings
 from node.report.check.agreement import agreement_faults
 from node.report.check.caveats import caveat_faults
@@ -28,17 +29,20 @@ from node.report.check.document import document_faults
 from node.report.check.equipment import equipment_faults
 from node.report.check.identity import identity_faults
 from node.report.check.key_objects import key_object_faults
+from node.report.check.orders import predecessor_faults, request_faults
+from node.report.check.overlays import overlay_faults
 from node.report.check.pdf import pdf_faults
 from node.report.check.picture import picture_faults, source_faults
 from node.report.check.presentation_state import presentation_state_faults
 from node.report.check.reading import UNREADABLE, ReadDataset, text
 from node.report.check.received import UNWRITABLE, ReceivedReport, as_received
 from node.report.check.references import reference_faults
+from node.report.check.rules import rule_faults
 from node.report.check.segmentation import segmentation_faults
 from node.report.check.series import kind_faults, series_faults
 from node.report.check.uids import uid_faults
 from node.report.check.vocabulary import vocabulary_faults
-from node.report.context import CheckedObject, ReportKind, ReportObject
+from node.report.context import CheckedObject, PreviousReport, ReportKind, ReportObject
 from node.report.errors import ReportCheckError
 
 P = ParamSpec("P")
@@ -53,6 +57,9 @@ _OF_EVERY_OBJECT: Final[tuple[Rule, ...]] = (
     vocabulary_faults,
     equipment_faults,
     caveat_faults,
+    request_faults,
+    predecessor_faults,
+    rule_faults,
 )
 _OF_SOP_CLASS: Final[Mapping[str, tuple[Rule, ...]]] = {
     Comprehensive3DSRStorage: (document_faults, agreement_faults),
@@ -64,8 +71,8 @@ _OF_SOP_CLASS: Final[Mapping[str, tuple[Rule, ...]]] = {
     EncapsulatedPDFStorage: (pdf_faults,),
 }
 _OF_KIND: Final[Mapping[ReportKind, tuple[Rule, ...]]] = {
-    "overlay": (source_faults,),
-    "overlay_frames": (source_faults,),
+    "overlay": (source_faults, overlay_faults),
+    "overlay_frames": (source_faults, overlay_faults),
 }
 _MOST_TOLD: Final = 20  # a message is kept with the case and read by people
 
@@ -77,12 +84,16 @@ def check_objects(
     *,
     findings: Findings | None = None,
     one_patient: bool = True,
+    predecessor: PreviousReport | None = None,
+    rules: RuleSettings | None = None,
 ) -> list[CheckedObject]:
     """Check every object of one report, and all of them together; returns each with the file that was judged.
 
     `images` are the source headers by SOP Instance UID; `source` is the one whose patient and study the report took.
     `findings` are what the report was made from; without them only the form of the objects is judged.
-    `one_patient`: no image of another PatientID may be referred to; False where a person released the case as one.
+    `one_patient`: no image of another patient may be referred to; False where a person released the case as one.
+    `predecessor` is the structured report that this one replaces. `rules` say which attributes a verdict gives to
+    every object; without them these are only compared with each other.
 
     Raises
     ------
@@ -109,6 +120,8 @@ def check_objects(
         source=ReadDataset(source),
         findings=findings,
         one_patient=one_patient,
+        predecessor=predecessor,
+        rules=rules,
         objects=received,
     )
     faults += _faults(report)

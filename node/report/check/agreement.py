@@ -1,17 +1,26 @@
 """The structured report against the findings it was made from: nothing lost, nothing added, nothing changed."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 from config import codes
-from inference.findings import Findings, Lesion, Status, Verdict
+from inference.findings import Decision, Findings, Lesion, Reason, Status
+from node.report.check.agreement_of_series import series_agreement_faults
+from node.report.check.answers import CLASS, REASON, answer_faults, outcome
 from node.report.check.boxes import MEASUREMENT_GROUP, SaidBox, said_boxes, same_corners
-from node.report.check.content import as_number, key
-from node.report.check.reading import NOTHING, ReadDataset, code, items, name, named, text
+from node.report.check.content import answers, key
+from node.report.check.reading import NOTHING, ReadDataset, named, text
 from node.report.check.received import ReceivedReport
+from node.report.check.words import PROBABILITY, tells
 
-_VERDICT: Final = {Verdict.BENIGN: key(codes.BENIGN), Verdict.MALIGNANT: key(codes.MALIGNANT)}
-_ROUNDING: Final = 0.006  # percentages have two decimals
+# Something went wrong with a series; else it is of no interest
+_FAILED: Final = frozenset(
+    {Reason.BROKEN_PIXELS, Reason.UNSUPPORTED_PIXELS, Reason.UNREADABLE, Reason.MISSING_GEOMETRY}
+)
+_LOOKED_AT: Final = re.compile(r"DETECTED in (\d+) sequences?, (\d+) images?")
+_VOTES: Final = re.compile(r"(\d+) of (\d+) voting sequences? and (\d+) of (\d+) voting images? say")
+_TIED: Final = "votes were tied"
 
 
 def agreement_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
@@ -24,8 +33,8 @@ def agreement_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[s
     boxes = list(said_boxes(report))
     for number, lesion in enumerate(findings.lesions, start=1):
         yield from (f"lesion {number} of the findings {fault}" for fault in _lesion(lesion, boxes))
-    yield from _patient(dataset, findings)
-    yield from _sequences(dataset, findings)
+    yield from (f"the result of the patient {fault}" for fault in _patient(dataset, findings))
+    yield from series_agreement_faults(dataset, findings)
 
 
 def _lesion(lesion: Lesion, boxes: list[SaidBox]) -> Iterable[str]:
@@ -41,49 +50,70 @@ def _lesion(lesion: Lesion, boxes: list[SaidBox]) -> Iterable[str]:
     (said,) = alike
     if lesion.tracking_uid and said.tracking_uid != lesion.tracking_uid:
         yield "is tracked under another UID"
-    if _assessed(said.group, codes.ASSESSMENT_CATEGORY) != _VERDICT[lesion.verdict]:
-        yield "is called by another class"
-    for concept, fraction in (
-        (codes.PROBABILITY_OF_CANCER, lesion.probability_malignant),
-        (codes.CERTAINTY_OF_FINDING, lesion.score),
-    ):
-        if not _is_percentage(said.group, concept, fraction):
-            yield f"has another value of: {concept.meaning}"
+    expected = (
+        (codes.ASSESSMENT_CATEGORY, CLASS[lesion.verdict]),
+        (codes.DETECTOR_CLASS, CLASS[lesion.detector_verdict] if lesion.detector_verdict else None),
+        (codes.PROBABILITY_OF_CANCER, 100 * lesion.probability_malignant),
+        (codes.CERTAINTY_OF_FINDING, 100 * lesion.score),
+    )
+    yield from answer_faults(answers(said.group), expected)
 
 
 def _patient(dataset: ReadDataset, findings: Findings) -> Iterable[str]:
-    container = next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING)
-    decision = findings.decision
+    said = answers(next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING))
+    decision, age = findings.decision, findings.age_probability
+    expected = (
+        (codes.RUN_SUMMARY, _run_summary(findings)),
+        (codes.OVERALL_ASSESSMENT, _verdict(findings)),
+        (codes.REASON_NOT_ANALYSED, _reason(findings)),
+        (codes.PROBABILITY_OF_CANCER, 100 * decision.probability_malignant if decision else None),
+        (codes.MALIGNANT_VOTE_FRACTION, 100 * decision.vote_fraction_malignant if decision else None),
+        (codes.VOTE_OUTCOME, outcome(tie=decision.tie) if decision else None),
+        (codes.SUBJECT_AGE, findings.age_years),
+        (codes.AGE_PROBABILITY, 100 * age if age is not None and decision else None),
+    )
+    yield from answer_faults(said, expected)
+    impression = text(said.get(key(codes.IMPRESSION), NOTHING), "TextValue")
+    if not all(_impression(impression, findings)):
+        yield "is summed up otherwise in the impression"
+
+
+def _impression(words: str, findings: Findings) -> Iterable[bool]:
+    """Whether the numbers of the impression are those of the findings."""
     if findings.status is Status.NOT_ANALYSED:
-        expected = key(codes.NOT_ANALYSED)
-    else:
-        expected = _VERDICT[decision.verdict] if decision else key(codes.NO_LESION_DETECTED)
-    if _assessed(container, codes.OVERALL_ASSESSMENT) != expected:
-        yield "states another verdict than the findings"
-    if decision and not _is_percentage(container, codes.PROBABILITY_OF_CANCER, decision.probability_malignant):
-        yield "states another probability than the findings"
-
-
-def _sequences(dataset: ReadDataset, findings: Findings) -> Iterable[str]:
-    results = named(dataset, key(codes.SEQUENCE_RESULT))
-    series = [text(item, "UID") for one in results for item in named(one, key(codes.SERIES_INSTANCE_UID))]
-    if series != [vote.series_instance_uid for vote in findings.sequences]:
-        yield "states the results of other sequences than the findings"
         return
-    for vote, result in zip(findings.sequences, results, strict=True):
-        expected = _VERDICT[vote.verdict] if vote.verdict else key(codes.INDETERMINATE)
-        if _assessed(result, codes.ASSESSMENT_CATEGORY) != expected:
-            yield f"states another result of series {vote.series_instance_uid} than the findings"
+    decision = findings.decision
+    if decision is None:
+        yield tells(words, _LOOKED_AT, len(findings.series_used), sum(len(one.images) for one in findings.series_used))
+        return
+    yield tells(words, PROBABILITY, 100 * decision.probability_malignant)
+    yield tells(words, _VOTES, *_votes(findings, decision))
+    yield (_TIED in words) is decision.tie
 
 
-def _child(parent: ReadDataset, concept: codes.Code) -> ReadDataset:
-    return next((item for item in items(parent, "ContentSequence") if name(item) == key(concept)), NOTHING)
+def _votes(findings: Findings, decision: Decision) -> list[int]:
+    """Sequences for the verdict, of how many that vote; images for the verdict, of how many that vote."""
+    sequences = [one.verdict for one in findings.sequences if one.verdict is not None]
+    images = [vote.verdict for one in findings.sequences if one.verdict is not None for vote in one.votes]
+    return [count for votes in (sequences, images) for count in (votes.count(decision.verdict), len(votes))]
 
 
-def _assessed(parent: ReadDataset, concept: codes.Code) -> tuple[str, str]:
-    return code(_child(parent, concept), "ConceptCodeSequence")[:2]
+def _verdict(findings: Findings) -> codes.Code:
+    if findings.status is Status.NOT_ANALYSED:
+        return codes.NOT_ANALYSED
+    return CLASS[findings.decision.verdict] if findings.decision else codes.NO_LESION_DETECTED
 
 
-def _is_percentage(parent: ReadDataset, concept: codes.Code, fraction: float) -> bool:
-    said = as_number(_child(parent, concept))
-    return said is not None and abs(said - 100 * fraction) <= _ROUNDING
+def _reason(findings: Findings) -> codes.Code | None:
+    if findings.status is not Status.NOT_ANALYSED or findings.reason is None:
+        return None
+    return REASON[findings.reason]
+
+
+def _run_summary(findings: Findings) -> codes.Code:
+    if findings.status is Status.NOT_ANALYSED:
+        return codes.NONE_SUCCEEDED
+    failed = any(series.reason in _FAILED for series in findings.series_left_out)
+    if findings.lesions:
+        return codes.NOT_ALL_SUCCEEDED_WITH_FINDINGS if failed else codes.ALL_SUCCEEDED_WITH_FINDINGS
+    return codes.NOT_ALL_SUCCEEDED_WITHOUT_FINDINGS if failed else codes.ALL_SUCCEEDED_WITHOUT_FINDINGS

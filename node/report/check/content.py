@@ -154,6 +154,11 @@ def _number_faults(item: ReadDataset) -> Iterable[str]:
         yield "counts no whole number"
 
 
+def answers(parent: ReadDataset) -> dict[Name, ReadDataset]:
+    """The content items right below one, by their concept name; the first where several have one name."""
+    return {name(item): item for item in reversed(items(parent, "ContentSequence"))}
+
+
 def as_number(item: ReadDataset) -> float | None:
     """Numeric Value of a NUM item."""
     try:

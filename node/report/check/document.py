@@ -12,6 +12,7 @@ from node.report.check.evidence import completeness_faults, evidence_faults
 from node.report.check.groups import group_faults
 from node.report.check.reading import ReadDataset, first, items, name, named, nested, text
 from node.report.check.received import ReceivedReport
+from node.report.check.sites import site_faults
 from node.report.check.verdict import verdict_faults
 
 _TEMPLATES: Final = frozenset({"1410", "1500"})
@@ -30,12 +31,21 @@ _IN_THE_EVALUATIONS: Final = {
     ("111001", "DCM"): "algorithm name",
     ("111003", "DCM"): "algorithm version",
 }
+_RULES: Final = (
+    observer_faults,
+    evidence_faults,
+    completeness_faults,
+    content_faults,
+    group_faults,
+    site_faults,
+    verdict_faults,
+)
 
 
 def document_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
     yield from _header(dataset)
     yield from _outline(dataset)
-    for rule in (observer_faults, evidence_faults, completeness_faults, content_faults, group_faults, verdict_faults):
+    for rule in _RULES:
         yield from rule(dataset, report)
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from node.report.check.reading import ReadDataset, text, value
+from node.report.check.reading import PADDING, ReadDataset, text, value
 from node.report.check.received import ReceivedReport
 
 _SAME_AS_SOURCE: Final = (
@@ -37,9 +37,13 @@ def identity_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[st
     for keyword in _SAME_AS_SOURCE:
         if isinstance(value(report.source, keyword), bytes):  # sent as UN: its letters are not known
             continue
-        here, there = (_ESCAPE_SEQUENCE.sub("", text(one, keyword)) for one in (dataset, report.source))
-        if here != there:
+        if plain_text(dataset, keyword) != plain_text(report.source, keyword):
             yield f"{keyword} differs from the source images'"
     for keyword in _NEVER_MISSING:
         if keyword not in dataset:
             yield f"{keyword} is missing"
+
+
+def plain_text(dataset: ReadDataset, keyword: str) -> str:
+    """Without escape sequences, which pydicom leaves in some texts, nor the padding before them."""
+    return _ESCAPE_SEQUENCE.sub("", text(dataset, keyword)).strip(PADDING)

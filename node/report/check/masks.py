@@ -1,4 +1,4 @@
-"""Pixels of a segmentation: as many as its frames need, and none beyond the box of the lesion."""
+"""Pixels of a segmentation: as many as its frames need, those of the box of the lesion and no others."""
 
 from collections.abc import Iterable
 from math import ceil, floor
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from node.report.check.boxes import Corners
+from node.report.check.boxes import ROUNDING_PX, Corners
 from node.report.check.reading import ReadDataset, data, number, text
 
 Mask = NDArray[np.uint8]  # (rows, columns), 0 outside the segment
@@ -50,3 +50,11 @@ def mask_faults(mask: Mask, corners: Corners) -> Iterable[str]:
     x0, y0, x1, y1 = corners
     if columns.min() < floor(x0) or rows.min() < floor(y0) or columns.max() >= ceil(x1) or rows.max() >= ceil(y1):
         yield "reaches beyond the box of its lesion"
+    if not mask[_inside(y0, y1, mask.shape[0]), _inside(x0, x1, mask.shape[1])].all():
+        yield "does not fill the box of its lesion"
+
+
+def _inside(start: float, end: float, length: int) -> slice:
+    """Pixels whose centres lie in the box beyond doubt; pixel i reaches from i to i + 1. None in a very narrow box."""
+    first, stop = ceil(start - 0.5 + ROUNDING_PX), ceil(end - 0.5 - ROUNDING_PX)
+    return slice(max(0, first), max(0, min(length, stop)))

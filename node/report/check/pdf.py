@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from node.report.check.reading import ReadDataset, data, items, name, number, text
 from node.report.check.received import ReceivedReport
+from node.report.check.verdict import summary_faults
 
 
 def pdf_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
@@ -21,6 +22,7 @@ def pdf_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
         yield "BurnedInAnnotation is missing"
     if not text(dataset, "DocumentTitle"):
         yield "DocumentTitle is empty"
+    yield from (f"DocumentTitle: {fault}" for fault in summary_faults(text(dataset, "DocumentTitle"), report))
     if text(dataset, "VerificationFlag") != "UNVERIFIED":
         yield "claims to be verified"
     if report.images and not items(dataset, "SourceInstanceSequence"):

@@ -5,6 +5,7 @@ from typing import Final
 
 from node.report.check.annotations import annotation_faults
 from node.report.check.drawn_boxes import drawn_box_faults
+from node.report.check.drawn_words import drawn_word_faults
 from node.report.check.reading import NOTHING, ReadDataset, items, number, numbers, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import referenced_series
@@ -24,6 +25,7 @@ def presentation_state_faults(dataset: ReadDataset, report: ReceivedReport) -> I
             yield "has a window without centre or width"
     yield from annotation_faults(dataset, report)
     yield from drawn_box_faults(dataset, report)
+    yield from drawn_word_faults(dataset, report)
 
 
 def _displayed_areas(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:

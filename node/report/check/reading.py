@@ -3,6 +3,7 @@
 Every rule looks at the same attributes again and again: each is decoded once.
 """
 
+import struct
 from collections.abc import Iterator
 from functools import cache
 from typing import Final
@@ -23,13 +24,15 @@ UNREADABLE: Final = (
     LookupError,
     ArithmeticError,
     NotImplementedError,
+    RecursionError,
     OSError,
     EOFError,
+    struct.error,
 )
 
 Code = tuple[str, str, str]  # value, scheme, meaning
 Name = tuple[str, str]  # value, scheme of a concept
-_PADDING: Final = "\0 \t\r\n"
+PADDING: Final = "\0 \t\r\n"
 _UNSURE: Final = (None, "UN")  # the data dictionary may know more
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})  # VRs that follow Specific Character Set
 
@@ -128,7 +131,7 @@ def _sequence_name(tag: BaseTag) -> str:
 def _as_texts(found: object) -> list[str]:
     if found is None or found == "" or isinstance(found, Sequence):
         return []
-    return [str(part).strip(_PADDING) for part in (found if isinstance(found, list | MultiValue) else [found])]
+    return [str(part).strip(PADDING) for part in (found if isinstance(found, list | MultiValue) else [found])]
 
 
 def value(dataset: ReadDataset, keyword: str) -> object:

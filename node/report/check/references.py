@@ -43,12 +43,16 @@ def reference_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[s
         faults = [f"refers to {uid}, which is no image of the case"] if target is None else []
         if target is not None:
             faults += _faults(keyword, item, target)
-            if report.one_patient and text(target, "PatientID") != text(report.source, "PatientID"):
-                faults.append(f"refers to {uid}, an image of another PatientID")
+            if report.one_patient and uid in report.images and not _is_of(report.source, target):
+                faults.append(f"refers to {uid}, an image of another PatientID or issuer")
         yield from (fault for fault in faults if fault not in told)
         told.update(faults)
     yield from _series(dataset, report)
     yield from _named_uids(dataset, report)
+
+
+def _is_of(patient: ReadDataset, image: ReadDataset) -> bool:
+    return all(text(image, keyword) == text(patient, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
 
 
 def frame_numbers(item: ReadDataset) -> list[int]:

@@ -1,4 +1,4 @@
-"""Segmentation (PS3.3 A.51): each segment is a lesion of the report, where that lies, and no larger than its box."""
+"""Segmentation (PS3.3 A.51): each segment is a lesion of the report, where that lies, and as large as its box."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,15 +9,7 @@ from node.report.check.planes import plane_faults
 from node.report.check.reading import NOTHING, ReadDataset, data, first, items, number, text
 from node.report.check.received import ReceivedReport
 from node.report.check.references import frame_numbers, referenced_series
-
-_OF_A_SEGMENT = (
-    "AnatomicRegionSequence",
-    "SegmentAlgorithmName",
-    "SegmentLabel",
-    "SegmentationAlgorithmIdentificationSequence",
-    "SegmentedPropertyCategoryCodeSequence",
-    "SegmentedPropertyTypeCodeSequence",
-)
+from node.report.check.segments import segment_faults
 
 
 def segmentation_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
@@ -32,7 +24,7 @@ def segmentation_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterabl
         yield "a tracking UID stands in more than one segment"
     boxes = {box.tracking_uid: box for box in said_boxes(report)}
     for segment in segments:
-        for fault in _segment(segment, boxes.get(text(segment, "TrackingUID"))):
+        for fault in segment_faults(segment, boxes.get(text(segment, "TrackingUID"))):
             yield f"segment {number(segment, 'SegmentNumber')}: {fault}"
     by_number = {
         number(segment, "SegmentNumber"): boxes.get(uid) for segment, uid in zip(segments, tracking, strict=True)
@@ -42,18 +34,6 @@ def segmentation_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterabl
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")
     if unlisted := {uid for group in groups for uid, _ in _sources(group)} - listed:
         yield f"does not list {', '.join(sorted(unlisted))} among its instances"
-
-
-def _segment(segment: ReadDataset, box: SaidBox | None) -> Iterable[str]:
-    if box is None:
-        yield "its tracking UID is none of the structured report"
-    elif text(segment, "TrackingID") != box.tracking_identifier:
-        yield "its tracking identifier is not that of the structured report"
-    for keyword in _OF_A_SEGMENT:
-        if not items(segment, keyword) and not text(segment, keyword):
-            yield f"{keyword} is missing"
-    if text(segment, "SegmentAlgorithmType") != "AUTOMATIC":
-        yield "does not say that an algorithm made it"
 
 
 def _frames(dataset: ReadDataset, boxes: Mapping[int, SaidBox | None], report: ReceivedReport) -> Iterable[str]:

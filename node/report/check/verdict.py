@@ -7,9 +7,10 @@ from typing import Final
 
 from config import codes
 from node.report.check.boxes import MEASUREMENT_GROUP
-from node.report.check.content import key
-from node.report.check.reading import NOTHING, ReadDataset, code, items, name, named, text
+from node.report.check.content import answers, key
+from node.report.check.reading import NOTHING, ReadDataset, code, named, text
 from node.report.check.received import ReceivedReport
+from node.report.check.words import PROBABILITY, headline, numbers_told
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +33,18 @@ _VERDICTS: Final[dict[tuple[str, str], _Verdict]] = {
         "NOT ANALYSED", "not analysed", has_boxes=False, run=frozenset({codes.NONE_SUCCEEDED.value})
     ),
 }
-_HEADLINE: Final = re.compile(r"\(AI\): (.+?)(?: in \d|\.)")
+_CLASS: Final = {key(codes.BENIGN): "benign", key(codes.MALIGNANT): "malignant"}
 _LONGEST_DESCRIPTION: Final = 64  # VR LO: a longer one is cut, perhaps inside the word
 
 
 def verdict_faults(dataset: ReadDataset, _report: ReceivedReport) -> Iterable[str]:
     container = next(iter(named(dataset, key(codes.QUALITATIVE_EVALUATIONS))), NOTHING)
-    said = {name(item): item for item in reversed(items(container, "ContentSequence"))}
+    said = answers(container)
     verdict = _VERDICTS.get(_value(said, codes.OVERALL_ASSESSMENT))
     if verdict is None:
         yield "states no verdict"
         return
-    found = _HEADLINE.search(text(said.get(key(codes.IMPRESSION), NOTHING), "TextValue"))
-    if found is None or found.group(1) != verdict.headline:
+    if headline(text(said.get(key(codes.IMPRESSION), NOTHING), "TextValue")) != verdict.headline:
         yield f"its impression does not say {verdict.headline}"
     if _value(said, codes.RUN_SUMMARY)[0] not in verdict.run:
         yield f"its run summary does not fit the verdict {verdict.word}"
@@ -61,6 +61,24 @@ def verdict_word(dataset: ReadDataset) -> str:
     """The verdict of a structured report as series descriptions name it; empty when it states none."""
     assessments = [code(item, "ConceptCodeSequence")[:2] for item in named(dataset, key(codes.OVERALL_ASSESSMENT))]
     return next((_VERDICTS[one].word for one in assessments if one in _VERDICTS), "")
+
+
+def said_class(group: ReadDataset, concept: codes.Code) -> str:
+    """The class that a measurement group answers a concept with, as texts name it; empty when it answers none."""
+    found = [_CLASS.get(code(item, "ConceptCodeSequence")[:2], "") for item in named(group, key(concept))]
+    return next(iter(found), "")
+
+
+def summary_faults(words: str, report: ReceivedReport) -> Iterable[str]:
+    """Of a text that sums the report up: it says what the impression of the structured report says."""
+    for kind, document in report.objects:
+        impressions = named(document, key(codes.IMPRESSION)) if kind == "sr" else []
+        for impression in impressions[:1]:  # those of the sequences follow
+            said = text(impression, "TextValue")
+            if headline(words) != headline(said):
+                yield "its text names another verdict than the structured report"
+            if numbers_told(words, PROBABILITY) not in (None, numbers_told(said, PROBABILITY)):
+                yield "its text names another probability than the structured report"
 
 
 def contradicts(description: str, word: str) -> bool:

@@ -103,7 +103,8 @@ def test_an_identifying_value_is_copied_word_for_word(studies: dict[str, Study],
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("keyword", "value"),
-    [("PatientAge", "64"), ("PatientAge", "***"), ("PatientBirthTime", ""), ("TimezoneOffsetFromUTC", "CET")],
+    [("PatientAge", "64"), ("PatientAge", "***"), ("PatientBirthTime", ""), ("TimezoneOffsetFromUTC", "CET")]
+    + [("TimezoneOffsetFromUTC", offset) for offset in ("+2400", "+9999", "-9900", "+1060")],
 )
 def test_an_optional_value_without_meaning_is_dropped(studies: dict[str, Study], keyword: str, value: str) -> None:
     study = studies["classic"]
@@ -113,6 +114,24 @@ def test_an_optional_value_without_meaning_is_dropped(studies: dict[str, Study],
 
     for made in objects:
         assert keyword not in reread(made.dataset)
+
+
+def nested_codes(depth: int) -> list[Dataset]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "99SITE", "One"
+    if depth:
+        item.EquivalentCodeSequence = nested_codes(depth - 1)
+    return [item]
+
+
+def test_sequences_in_hundreds_of_sequences_are_dropped(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    images = headers_with(study.images, "ProcedureCodeSequence", nested_codes(60))
+
+    (sr, *_) = build_report(findings_of(study, "malignant"), images, context_of(study))
+
+    assert "ProcedureCodeSequence" not in sr.dataset
+    assert sr.dataset.StudyInstanceUID == study.images[min(images)].StudyInstanceUID
 
 
 def test_a_value_that_cannot_be_read_at_all_is_dropped(studies: dict[str, Study], tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from config.reporting import RuleSettings
+from inference.findings import Findings
+from node.report import ReportCheckError, ReportObject
+from node.report.check import check_objects
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES, VERDICTS
 from tests.node.report.defects import DEFECTS, Defect, Objects
-from tests.node.report.whole_reports import WholeReport, faults, whole_reports
+from tests.node.report.report_sources import Study
+from tests.node.report.whole_reports import WholeReport, whole_reports
 from tests.validators import dcmtk, pixelmed
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # it warns of some of the planted faults
@@ -18,6 +24,7 @@ PATIENT = ("P-000", "Doe", "Roe", "19620304", "19620305", "A1", "A2", "hospital"
 WITHOUT_LESIONS = {"sr", "summary", "pdf"}
 WITH_LESIONS = WITHOUT_LESIONS | {"overlay", "overlay_frames", "presentation_state", "key_objects", "segmentation"}
 
+RULES = RuleSettings()
 TOLD = [one for one in DEFECTS if one.told]
 SEEN = [(one, validator) for one in DEFECTS for validator in one.validators]
 INSTALLED = {"dciodvfy": dciodvfy.installed, "dcmtk": dcmtk.installed, "pixelmed": pixelmed.installed}
@@ -26,6 +33,15 @@ INSTALLED = {"dciodvfy": dciodvfy.installed, "dcmtk": dcmtk.installed, "pixelmed
 @pytest.fixture(scope="module")
 def whole_report(tmp_path_factory: pytest.TempPathFactory) -> WholeReport:
     return whole_reports(tmp_path_factory.mktemp("reports"))
+
+
+def faults(study: Study, findings: Findings, objects: Sequence[ReportObject]) -> str:
+    """What the self-check says; empty when it finds nothing."""
+    try:
+        check_objects(objects, study.images, study.images[min(study.images)], findings=findings, rules=RULES)
+    except ReportCheckError as error:
+        return str(error)
+    return ""
 
 
 def complaints(validator: str, path: Path) -> list[str]:

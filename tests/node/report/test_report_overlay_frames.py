@@ -12,7 +12,7 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from config.settings import ReportSettings
 from inference.findings import SequenceKind
-from node.report import ReportObject, build_report, drawing, overlay_frames
+from node.report import ReportObject, build_report, drawing, material, overlay, overlay_frames
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES
 from tests.node.report.report_sources import Study, classic_study, context_of, findings_of
@@ -140,6 +140,26 @@ def test_when_no_slice_can_be_read_the_report_says_so(tmp_path: Path) -> None:
     said = [item.TextValue for item in items(objects[0].dataset, "Comment")]
     assert of_kind(objects, "overlay_frames") == []
     assert "The overlay pictures could not be made. The pixels of the images with a box cannot be read." in said
+
+
+def test_of_very_many_images_with_a_box_the_most_telling_are_drawn_and_the_report_says_so(
+    studies: dict[str, Study], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay, "MOST_OVERLAYS", 2)
+    monkeypatch.setattr(material, "MOST_OVERLAYS", 2)
+    study = studies["classic"]
+    findings = findings_of(study, "malignant")
+    first, *others = findings.lesions
+    lesions = (replace(first, probability_malignant=0.6), *others)
+
+    objects = build_report(replace(findings, lesions=lesions), study.images, context_of(study, settings=BOTH))
+
+    said = [item.TextValue for item in items(objects[0].dataset, "Comment")]
+    (frames,) = of_kind(objects, "overlay_frames")
+    shown = [item.ReferencedSOPInstanceUID for item in frames.SourceImageSequence]
+    assert len(of_kind(objects, "overlay")) == len(shown) == 2
+    assert first.image.sop_instance_uid not in shown
+    assert "The overlays lack 1 of 3 images with a box: at most 2 are made, of the highest probabilities." in said
 
 
 def test_frames_that_no_archive_would_take_are_not_made(

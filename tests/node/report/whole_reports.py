@@ -10,7 +10,7 @@ from inference.findings import Findings
 from node.report import ReportCheckError, ReportObject, build_report
 from node.report.check import check_objects
 from node.report.tracking import with_tracking
-from tests.node.report.report_sources import ROOT, Study, classic_study, context_of, enhanced_study, findings_of
+from tests.node.report.report_sources import Study, classic_study, context_of, enhanced_study, findings_of
 
 WholeReport = Callable[[str, str], tuple[Study, Findings, list[ReportObject]]]
 
@@ -23,8 +23,6 @@ def whole_reports(folder: Path) -> WholeReport:
     for style, make in (("classic", classic_study), ("enhanced", enhanced_study)):
         (folder / style).mkdir()
         studies[style] = make(folder / style)
-        for image in studies[style].images.values():  # without it no segmentation can be made
-            image.FrameOfReferenceUID, image.PositionReferenceIndicator = f"{ROOT}.77", ""
 
     @cache
     def build(style: str, verdict: str) -> tuple[Study, Findings, list[ReportObject]]:

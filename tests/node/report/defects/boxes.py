@@ -71,7 +71,9 @@ def value_from_other_coordinates(objects: Objects) -> None:
 @defect("is inferred from something else than the region")
 def value_from_another_image(objects: Objects) -> None:
     value = find(objects["sr"], "Probability of cancer")
-    source = value.ContentSequence[0].ContentSequence[0].ReferencedSOPSequence[0]
+    box = value.ContentSequence[0]
+    box.ContentSequence = deepcopy(box.ContentSequence)  # the region holds the same item
+    source = box.ContentSequence[0].ReferencedSOPSequence[0]
     source.ReferencedSOPInstanceUID = (
         found(objects["sr"], "Image Region")[-1].ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
     )
@@ -186,7 +188,7 @@ def lesion_told_twice(objects: Objects) -> None:
     measurements.ContentSequence.append(deepcopy(find(objects["sr"], "Measurement Group")))
 
 
-@defect("lesion 1 of the findings is called by another class")
+@defect("lesion 1 of the findings has another value of: Assessment Category")
 def lesion_of_the_other_class(objects: Objects) -> None:
     answer = find(objects["sr"], "Assessment Category").ConceptCodeSequence[0]
     answer.CodeValue, answer.CodeMeaning = "30807003", "Benign"

@@ -2,7 +2,7 @@
 
 from pydicom.dataset import Dataset
 
-from tests.node.report.defects.planting import Collection, Objects, content_items, find, remove
+from tests.node.report.defects.planting import Collection, Objects, find, remove, reword, say
 from tests.node.report.report_sources import ROOT
 
 COLLECTION = Collection()
@@ -12,21 +12,6 @@ defect = COLLECTION.defect
 def measured(objects: Objects, meaning: str) -> Dataset:
     item: Dataset = find(objects["sr"], meaning).MeasuredValueSequence[0]
     return item
-
-
-def say(item: Dataset, value: str) -> None:
-    item.NumericValue = value
-    if "FloatingPointValue" in item:
-        item.FloatingPointValue = float(value)
-
-
-def reword(objects: Objects, old: str, new: str) -> None:
-    touched = 0
-    for _, item in content_items(objects["sr"]):
-        if old in item.get("TextValue", ""):
-            item.TextValue = item.TextValue.replace(old, new)
-            touched += 1
-    assert touched
 
 
 @defect("lesion 1 of the findings has another value of: Probability of cancer")
@@ -59,13 +44,13 @@ def half_an_image(objects: Objects) -> None:
     say(measured(objects, "Images in the sequence"), "2.5")
 
 
-@defect("states another verdict than the findings")
+@defect("the result of the patient has another value of: Overall Assessment")
 def verdict_turned_around(objects: Objects) -> None:
     answer = find(objects["sr"], "Overall Assessment").ConceptCodeSequence[0]
     answer.CodeValue, answer.CodeMeaning = "30807003", "Benign"
 
 
-@defect("states another probability than the findings")
+@defect("the result of the patient has another value of: Probability of cancer")
 def probability_of_the_patient_changed(objects: Objects) -> None:
     container = find(objects["sr"], "Qualitative Evaluations")
     say(find(container, "Probability of cancer").MeasuredValueSequence[0], "21.6")
@@ -73,7 +58,7 @@ def probability_of_the_patient_changed(objects: Objects) -> None:
 
 @defect("its impression does not say MALIGNANT")
 def impression_of_another_verdict(objects: Objects) -> None:
-    reword(objects, "(AI): MALIGNANT", "(AI): BENIGN")
+    reword(objects["sr"], "(AI): MALIGNANT", "(AI): BENIGN")
 
 
 @defect("its run summary does not fit the verdict malignant")
@@ -92,14 +77,14 @@ def picture_described_by_another_verdict(objects: Objects) -> None:
     objects["summary"].SeriesDescription = "SpineNode WFF summary - no lesion"
 
 
-@defect("states another result of series .* than the findings")
+@defect(r"Result of one sequence: [\d.]+ has another value of: Assessment Category")
 def result_of_a_sequence_turned_around(objects: Objects) -> None:
     result = find(objects["sr"], "Result of one sequence")
     answer = find(result, "Assessment Category").ConceptCodeSequence[0]
     answer.CodeValue, answer.CodeMeaning = "30807003", "Benign"
 
 
-@defect("states the results of other sequences than the findings")
+@defect("names other series than the findings as: Result of one sequence")
 def result_of_a_sequence_lost(objects: Objects) -> None:
     remove(objects["sr"], "Result of one sequence", 1)
 
@@ -116,7 +101,7 @@ def clip_image_that_does_not_exist(objects: Objects) -> None:
 
 @defect("does not say that it is for research use")
 def research_use_not_told(objects: Objects) -> None:
-    reword(objects, "For research use only", "For use")
+    reword(objects["sr"], "For research use only", "For use")
 
 
 @defect("has 0 of: intended use")
@@ -126,7 +111,7 @@ def intended_use_missing(objects: Objects) -> None:
 
 @defect("does not say that a phantom trained its model")
 def phantom_not_told(objects: Objects) -> None:
-    reword(objects, "no clinical meaning", "much meaning")
+    reword(objects["sr"], "no clinical meaning", "much meaning")
 
 
 @defect("has 0 of: training data")
@@ -136,8 +121,8 @@ def training_data_missing(objects: Objects) -> None:
 
 @defect("its algorithm parameters do not name the weights")
 def weights_not_named(objects: Objects) -> None:
-    reword(objects, "bundle sha256", "bundle")
-    reword(objects, "ab12cd34ef567890", "")
+    reword(objects["sr"], "bundle sha256", "bundle")
+    reword(objects["sr"], "ab12cd34ef567890", "")
 
 
 @defect("its reason does not fit the verdict not analysed", verdict="not_analysed")

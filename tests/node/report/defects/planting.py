@@ -1,28 +1,48 @@
 """What a defect is, and how it is planted."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from config.codes import Code
 from node.report import ReportKind, ReportObject
 
 
 class Objects:
-    """The good objects of one report by kind; the first of a kind is copied when a defect takes it."""
+    """The good objects of one report; what a defect takes is copied."""
 
     def __init__(self, report: Sequence[ReportObject]) -> None:
-        self._good: Mapping[ReportKind, Dataset] = {made.kind: made.dataset for made in reversed(report)}
-        self._taken: dict[ReportKind, Dataset] = {}
+        self._report = report
+        self._copies: dict[int, Dataset] = {}
+        self._lost: set[int] = set()
 
     def __getitem__(self, kind: ReportKind) -> Dataset:
-        return self._taken.setdefault(kind, deepcopy(self._good[kind]))
+        """The first of a kind."""
+        return self._copy(next(index for index, made in enumerate(self._report) if made.kind == kind))
+
+    def every(self, *kinds: ReportKind) -> list[Dataset]:
+        """All of these kinds; all objects where none is named."""
+        return [self._copy(index) for index, made in enumerate(self._report) if made.kind in kinds or not kinds]
+
+    def lose(self, kind: ReportKind) -> None:
+        """Take the last of a kind out of the report."""
+        self._lost.add(max(index for index, made in enumerate(self._report) if made.kind == kind))
 
     def planted(self) -> list[ReportObject]:
-        """The structured report, and the other objects that a defect took."""
-        objects: dict[ReportKind, Dataset] = {"sr": self._good["sr"], **self._taken}
-        return [ReportObject(kind=kind, dataset=dataset) for kind, dataset in objects.items()]
+        """The structured report, and all objects of the kinds that a defect took."""
+        kinds = {"sr", *(self._report[index].kind for index in self._copies)}
+        return [
+            ReportObject(kind=made.kind, dataset=self._copies.get(index, made.dataset))
+            for index, made in enumerate(self._report)
+            if made.kind in kinds and index not in self._lost
+        ]
+
+    def _copy(self, index: int) -> Dataset:
+        if index not in self._copies:
+            self._copies[index] = deepcopy(self._report[index].dataset)
+        return self._copies[index]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +116,25 @@ def remove(parent: Dataset, meaning: str, number: int | None = None) -> None:
 def _name(item: Dataset) -> str:
     names = item.get("ConceptNameCodeSequence")
     return str(names[0].CodeMeaning) if names else ""
+
+
+def say(item: Dataset, value: str) -> None:
+    """Another number in a measured value."""
+    item.NumericValue = value
+    if "FloatingPointValue" in item:
+        item.FloatingPointValue = float(value)
+
+
+def answer(item: Dataset, code: Code) -> None:
+    """Another coded value in a content item."""
+    coded = item.ConceptCodeSequence[0]
+    coded.CodeValue, coded.CodingSchemeDesignator, coded.CodeMeaning = code.value, code.scheme, code.meaning
+
+
+def reword(document: Dataset, old: str, new: str) -> None:
+    touched = 0
+    for _, item in content_items(document):
+        if old in item.get("TextValue", ""):
+            item.TextValue = item.TextValue.replace(old, new)
+            touched += 1
+    assert touched
