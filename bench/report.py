@@ -7,7 +7,6 @@ object is timed as what it adds to the structured report alone, in turn within e
 """
 
 import argparse
-import gc
 import json
 import statistics
 import sys
@@ -42,6 +41,7 @@ from inference.findings import (
     Status,
     Verdict,
 )
+from node import collector
 from node.logs import configure_logging
 from node.report import ReportContext, build_report
 
@@ -152,8 +152,7 @@ def measure(rounds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="spinenode-bench-") as folder:
         findings, files = write_case(Path(folder))
         seconds_to_build(findings, files, OBJECT_NAMES)  # fonts and tables are loaded once
-        gc.collect()
-        gc.freeze()  # as the worker does
+        collector.settle()  # as the worker does
         for _ in range(rounds):
             for name, objects in sets.items():
                 times[name].append(seconds_to_build(findings, files, objects))

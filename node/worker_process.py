@@ -3,7 +3,6 @@
 When its parent dies or hangs up (see `node.child_process`) it stops after its case.
 """
 
-import gc
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Final, TextIO
 import structlog
 
 from config.settings import Settings
+from node import collector
 from node.child_process import FIRST_RESTART_S, LONGEST_RESTART_S, ChildProcess, Program
 from node.engine import LocalEngine
 from node.worker import FreshProcessNeeded, Worker
@@ -48,8 +48,7 @@ def run_worker(settings: Settings, *, parent: TextIO | None = None) -> int:
     worker = Worker(database, FileStore(settings.storage.data_dir), engine, settings=settings, owner=owner)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: stop.set())  # until here it ends the process at once
     loaded.set()
-    gc.collect()
-    gc.freeze()  # what is loaded stays; looking it through took the collector .1 s each time
+    collector.settle()
     threading.Thread(target=_leave_in_time, args=(stop, worker), name="drain-limit", daemon=True).start()
     bundle = engine.identity
     log.info(
