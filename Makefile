@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST_WORKERS ?= 4
 
-.PHONY: help setup demo docs picture test check lint format peers results-page demo-bundle bench torture fuzz soak lock clean
+.PHONY: help setup demo docs picture test check lint format peers validate results-page demo-bundle bench torture fuzz soak lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,9 +41,13 @@ format: setup ## rewrite the files in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-peers: ## Debian packages of the real peers that the system tests talk to, and OHIF's pages
+peers: ## Debian packages of the real peers and validators that the tests ask, and OHIF's pages
 	@sh tests/system/install_peers.sh
 	@sh tests/system/fetch_ohif.sh
+
+validate: setup peers ## every validator on every object of the whole matrix of reports, PixelMed too (some minutes)
+	$(TEST_ENVIRONMENT) SPINENODE_TEST_WHOLE_MATRIX=1 $(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -rs \
+	  tests/node/report/test_report_matrix.py
 
 docs: setup ## the tables of the conformance statement, from the code
 	$(BIN)/python -m node.conformance docs/conformance.md

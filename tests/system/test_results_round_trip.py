@@ -25,8 +25,9 @@ PN_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")  # PS3.18 F.2.2
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """Whose images they are, and what character sets the images and the objects of the report are in."""
+    """Whose images they are, what was found, and the character sets of the images and of the objects of the report."""
 
+    verdict: str = "malignant"
     name: str = "Doe^Jane"
     images_in: str | list[str] = "ISO_IR 100"
     objects_in: str | list[str] = "ISO_IR 192"
@@ -40,7 +41,10 @@ PATIENTS = {
     "japanese": JAPANESE,
     "japanese_as_the_images": replace(JAPANESE, objects_in=["", "ISO 2022 IR 87"]),
     "gb18030": Patient(name="Wang^XiaoDong=王^小东", images_in="GB18030"),
+    "negative": Patient(verdict="negative"),
+    "not_analysed": Patient(verdict="not_analysed"),
 }
+WITHOUT_BOXES = {"sr", "summary", "pdf"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +67,7 @@ def sent(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp(request.param)
     patient = PATIENTS[request.param]
     study = enhanced_study_in_space(folder) if request.param == "enhanced" else classic_images(folder, patient)
-    objects = whole_report(study, "utf-8" if patient.objects_in == "ISO_IR 192" else "source")
+    objects = whole_report(study, patient.verdict, "utf-8" if patient.objects_in == "ISO_IR 192" else "source")
     return Sent(
         patient=patient,
         study_instance_uid=study.series[0].study_instance_uid,
@@ -82,10 +86,10 @@ def classic_images(folder: Path, patient: Patient) -> Study:
     )
 
 
-def whole_report(study: Study, character_set: str) -> list[ReportObject]:
+def whole_report(study: Study, verdict: str, character_set: str) -> list[ReportObject]:
     headers = {uid: dcmread(path, stop_before_pixels=True) for uid, path in study.files.items()}
     settings = ALL_OBJECTS.model_copy(update={"character_set": character_set})
-    return build_report(findings_of(study, "malignant"), headers, context_of(study, settings=settings))
+    return build_report(findings_of(study, verdict), headers, context_of(study, settings=settings))
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +131,10 @@ def send(sent: Sent, *, port: int, ae_title: str) -> None:
     assert [one for one in results if one.outcome is not StoreOutcome.SENT] == []
 
 
-def test_the_report_has_every_kind_of_object(sent: Sent) -> None:
-    assert {made.kind for made in sent.objects} == set(KINDS)
+def test_the_report_has_every_kind_of_object_that_its_verdict_asks_for(sent: Sent) -> None:
+    wanted = set(KINDS) if sent.patient.verdict == "malignant" else WITHOUT_BOXES
+
+    assert {made.kind for made in sent.objects} == wanted
 
 
 def test_the_objects_are_in_the_character_set_that_was_wanted(sent: Sent) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from node.report.check.reading import ReadDataset, items, text
 from node.report.check.received import ReceivedReport
-from node.report.check.references import referenced
+from node.report.check.references import is_of_patient, referenced
 
 
 def evidence_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:
@@ -24,6 +24,8 @@ def evidence_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[st
             yield f"its evidence {uid} is no image of the case"
         elif (study, series, text(instance, "ReferencedSOPClassUID")) != _place(target):
             yield f"its evidence {uid} stands in another study, series or SOP Class"
+        elif report.one_patient and uid in report.images and not is_of_patient(report.source, target):
+            yield f"its evidence {uid} is an image of another PatientID or issuer"
 
 
 def completeness_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[str]:

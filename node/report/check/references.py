@@ -43,7 +43,7 @@ def reference_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[s
         faults = [f"refers to {uid}, which is no image of the case"] if target is None else []
         if target is not None:
             faults += _faults(keyword, item, target)
-            if report.one_patient and uid in report.images and not _is_of(report.source, target):
+            if report.one_patient and uid in report.images and not is_of_patient(report.source, target):
                 faults.append(f"refers to {uid}, an image of another PatientID or issuer")
         yield from (fault for fault in faults if fault not in told)
         told.update(faults)
@@ -51,7 +51,8 @@ def reference_faults(dataset: ReadDataset, report: ReceivedReport) -> Iterable[s
     yield from _named_uids(dataset, report)
 
 
-def _is_of(patient: ReadDataset, image: ReadDataset) -> bool:
+def is_of_patient(patient: ReadDataset, image: ReadDataset) -> bool:
+    """Whether two headers name one patient (PS3.3 C.7.1.1)."""
     return all(text(image, keyword) == text(patient, keyword) for keyword in ("PatientID", "IssuerOfPatientID"))
 
 

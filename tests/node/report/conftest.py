@@ -1,10 +1,11 @@
 """Studies and finished reports, made once for all tests of this folder; tests must not change them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+import structlog
 
 from node.report import ReportObject, build_report
 from tests.node.report.report_sources import Study, classic_study, context_of, enhanced_study, findings_of
@@ -14,6 +15,13 @@ Report = list[ReportObject]
 
 VERDICTS = ("benign", "malignant", "tie", "negative", "not_analysed")
 STYLES = ("classic", "enhanced")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """An object that cannot be made logs a traceback with all values of a data set, which takes seconds to print."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 @pytest.fixture(scope="session")

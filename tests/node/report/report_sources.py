@@ -30,6 +30,7 @@ from inference.findings import (
 from node.report import ReportContext
 
 ROOT = "1.2.826.0.1.3680043.8.498"  # a public test root
+FRAME_OF_REFERENCE = f"{ROOT}.77"
 CREATED_AT = datetime(2026, 3, 4, 10, 11, 12, tzinfo=UTC)
 ROWS, COLUMNS = 96, 64
 SLICES = 5
@@ -76,6 +77,7 @@ def header(
     dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20260304", "090000", "77"
     dataset.AccessionNumber, dataset.ReferringPhysicianName = "A1", ""
     dataset.StudyDescription, dataset.Modality, dataset.Manufacturer = "MRI spine", "MR", "Scanner Works"
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = FRAME_OF_REFERENCE, ""
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = ROWS, COLUMNS, 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0

@@ -63,6 +63,16 @@ def test_a_lesion_on_an_image_of_another_patient_id_is_accepted_where_a_person_r
     assert objects[0].kind == "sr"
 
 
+def test_a_report_without_a_lesion_names_no_image_of_another_patient(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
+    images = deepcopy(study.images)
+    images[max(images)].PatientID = "P-0002"
+    context = context_of(study, settings=ReportSettings(objects=()))
+
+    with pytest.raises(ReportCheckError, match=r"its evidence .* is an image of another PatientID or issuer"):
+        build_report(findings_of(study, "negative"), images, context)
+
+
 def test_a_lesion_on_an_image_of_a_patient_of_another_issuer_is_refused(studies: dict[str, Study]) -> None:
     """Two hospitals may give one number to two patients."""
     study = studies["classic"]

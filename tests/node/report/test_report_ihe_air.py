@@ -3,29 +3,75 @@
 Rows: 1 machine-readable semantics, 2 the primitives, 3 qualitative findings in Comprehensive 3D SR with TID 1500,
 4 the procedure is the imaging procedure, 5 regions are named Image Region with their graphic type, 6 one item of
 Contributing Equipment per algorithm, 7 a Device UID that changes with the model, 8 the tree and the equipment say the
-same, 9 the header of the document, 10 the transaction (C-STORE, in the tests of the sender), 11 tracking, evidence and
-study, 12 the description of the implementation (docs/conformance.md).
+same, 9 the header of the document, 10 the transaction Creator Images Stored (RAD-18: C-STORE), 11 tracking, evidence
+and study, 12 the description of the implementation (docs/conformance.md).
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import ImageDraw
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage
 
+from config.reporting import OBJECT_NAMES, ObjectName
 from config.settings import ReportSettings
-from node.report import ReportObject, build_report
+from inference.findings import Findings, Verdict
+from node.embedded_archive import EmbeddedArchive
+from node.report import CheckedObject, ReportObject, build_report
+from node.store_scu import StoreOutcome, store
+from tests.node.network.peers import LOOPBACK, data_set_of
 from tests.node.report.conftest import STYLES, VERDICTS
 from tests.node.report.report_sources import BUNDLE, Study, context_of, findings_of
 from tests.node.report.test_report_structured import coded, evidence, items, number, walk
 
 BuiltReport = Callable[[str, str], list[ReportObject]]
 WITH_BOXES = ("benign", "malignant", "tie")
+OVERALL = {"benign": "Benign", "malignant": "Malignant", "tie": "Malignant"} | {
+    "negative": "No lesion detected",
+    "not_analysed": "Not analysed",
+}
+SAID_OF = {Verdict.BENIGN: "Benign", Verdict.MALIGNANT: "Malignant", None: "Indeterminate result"}
+SCALE = {"BENIGN  0 %", "50 %", "100 %  MALIGNANT"}
 
 every_verdict = pytest.mark.parametrize("verdict", VERDICTS)
 every_style = pytest.mark.parametrize("style", STYLES)
+
+
+def built(study: Study, findings: Findings, *objects: ObjectName) -> list[CheckedObject]:
+    return build_report(findings, study.images, context_of(study, settings=ReportSettings(objects=objects)))
+
+
+def recorded_texts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Fills with every line of text that is drawn into a picture."""
+    drawn: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def record(self: ImageDraw.ImageDraw, xy: object, text: str, *arguments: object, **options: object) -> None:
+        drawn.append(text)
+        draw(self, xy, text, *arguments, **options)  # type: ignore[arg-type]  # as they came
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", record)
+    return drawn
+
+
+def numbers(pattern: str, lines: Iterable[str]) -> set[float]:
+    return {float(found) for line in lines for found in re.findall(pattern, line)}
+
+
+def values(sr: Dataset, unit: str) -> set[float]:
+    """All measured values of a unit (UCUM)."""
+    measured = [item for item in walk(sr) if item.ValueType == "NUM"]
+    units = [item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue for item in measured]
+    return {number(item) for item, one in zip(measured, units, strict=True) if one == unit}
+
+
+def places(references: Iterable[Dataset]) -> list[tuple[str, int | None]]:
+    """Image and frame."""
+    return [(str(one.ReferencedSOPInstanceUID), one.get("ReferencedFrameNumber")) for one in references]
 
 
 def document(report: BuiltReport, style: str, verdict: str) -> Dataset:
@@ -33,15 +79,55 @@ def document(report: BuiltReport, style: str, verdict: str) -> Dataset:
 
 
 @every_verdict
-def test_row_1_the_structured_report_carries_all_that_the_pictures_say(report: BuiltReport, verdict: str) -> None:
-    sr, *pictures = (made.dataset for made in report("classic", verdict))
-    findings_said = {"benign": "Benign", "malignant": "Malignant", "tie": "Malignant"}
+def test_row_1_the_results_of_patient_sequences_and_boxes_are_coded(
+    studies: dict[str, Study], report: BuiltReport, verdict: str
+) -> None:
+    findings = findings_of(studies["classic"], verdict)
+    sr = document(report, "classic", verdict)
 
-    assert coded(items(sr, "Overall Assessment")[0]) == findings_said.get(
-        verdict, {"negative": "No lesion detected", "not_analysed": "Not analysed"}.get(verdict)
-    )
-    shown = {item.ReferencedSOPInstanceUID for one in pictures for item in one.get("SourceImageSequence", ())}
-    assert shown <= evidence(sr)
+    assert [coded(item) for item in items(sr, "Overall Assessment")] == [OVERALL[verdict]]
+    assert [
+        (items(group, "Series Instance UID")[0].UID, coded(items(group, "Assessment Category")[0]))
+        for group in items(sr, "Result of one sequence")
+    ] == [(vote.series_instance_uid, SAID_OF[vote.verdict]) for vote in findings.sequences]
+    assert [coded(items(group, "Assessment Category")[0]) for group in items(sr, "Measurement Group")] == [
+        SAID_OF[lesion.verdict] for lesion in findings.lesions
+    ]
+
+
+@pytest.mark.parametrize("verdict", WITH_BOXES)
+@every_style
+def test_row_1_every_image_with_a_box_has_its_regions_in_the_structured_report(
+    report: BuiltReport, style: str, verdict: str
+) -> None:
+    sr, *beside = report(style, verdict)
+
+    pictured = [made.dataset.SourceImageSequence[0] for made in beside if made.kind == "overlay"]
+    regions = [item.ContentSequence[0].ReferencedSOPSequence[0] for item in items(sr.dataset, "Image Region")]
+    assert pictured
+    assert set(places(pictured)) == set(places(regions))
+
+
+@every_verdict
+def test_row_1_every_number_on_the_pictures_is_a_coded_value(
+    studies: dict[str, Study], monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    drawn = recorded_texts(monkeypatch)
+    findings = findings_of(studies["classic"], verdict)
+
+    sr = built(studies["classic"], findings, "overlays", "overlay_frames", "summary")[0].dataset
+
+    said = {line for line in drawn if line not in SCALE and not line.startswith("Validated on")}
+    assert {"For research use only. Not for diagnosis."} <= said
+    found = {
+        "%": numbers(r"([\d.]+) %", said),
+        "a": numbers(r"Age (\d+) years", said),
+        "1": numbers(r"(\d+) of \d+ slices vote", said) | numbers(r"slices vote, (\d+) malignant", said),
+    }
+    scores = {round(number(item) / 100, 2) for item in items(sr, "Certainty of Finding")}
+    assert {unit: left for unit, one in found.items() if (left := one - values(sr, unit))} == {}
+    assert numbers(r"(?:score|detector class \w+) ([\d.]+)$", said) == scores
+    assert {bool(one) for one in found.values()} == {findings.decision is not None}
 
 
 def test_row_2_the_primitives_are_findings_measurements_regions_tracking_and_image_references(
@@ -149,6 +235,34 @@ def test_row_9_the_header_says_complete_or_partial_and_unverified_and_preliminar
     assert (sr.VerificationFlag, sr.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
     assert "ReferencedPerformedProcedureStepSequence" in sr
     assert "PerformedProcedureCodeSequence" in sr
+
+
+@every_verdict
+def test_row_10_every_object_goes_to_the_image_manager_by_c_store(
+    studies: dict[str, Study], tmp_path: Path, verdict: str
+) -> None:
+    study = studies["classic"]
+    files = {}
+    for index, made in enumerate(built(study, findings_of(study, verdict), *OBJECT_NAMES)):
+        files[tmp_path / f"{index:03d}.dcm"] = str(made.dataset.SOPClassUID)
+        (tmp_path / f"{index:03d}.dcm").write_bytes(made.content)
+    image_manager = EmbeddedArchive(tmp_path / "archive")
+    image_manager.start()
+    try:
+        results = store(
+            list(files),
+            host=LOOPBACK,
+            port=image_manager.port,
+            called_ae_title="ARCHIVE",
+            calling_ae_title="SPINENODE",
+            timeout_s=30.0,
+        )
+    finally:
+        image_manager.stop()
+
+    assert [(one.path, one.outcome, one.status) for one in results] == [(path, StoreOutcome.SENT, 0) for path in files]
+    assert [sop_class for sop_class, _ in image_manager.stored()] == list(files.values())
+    assert [data_set_of(path) for _, path in image_manager.stored()] == [data_set_of(path) for path in files]
 
 
 @pytest.mark.parametrize("verdict", WITH_BOXES)

@@ -31,34 +31,21 @@ from tests import dciodvfy
 from tests.node.report.conftest import STYLES
 from tests.node.report.report_sources import (
     COLUMNS,
+    FRAME_OF_REFERENCE,
     ROOT,
     ROWS,
     Study,
     classic_study,
     context_of,
-    enhanced_study,
     findings_of,
     headers_without,
 )
 from tests.node.report.test_report_structured import items
 
-FRAME_OF_REFERENCE = f"{ROOT}.77"
 READER = Path(sys.executable).with_name("segimage2itkimage")
 ONLY_SEGMENTATIONS = ReportSettings(objects=("segmentations",))
 
 Edit = Callable[[Dataset], None]
-
-
-@pytest.fixture(scope="module")
-def located(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Study]:
-    """The studies of the matrix with a Frame of Reference."""
-    studies = {
-        "classic": classic_study(tmp_path_factory.mktemp("classic"), FrameOfReferenceUID=FRAME_OF_REFERENCE),
-        "enhanced": enhanced_study(tmp_path_factory.mktemp("enhanced")),
-    }
-    for header in studies["enhanced"].images.values():
-        header.FrameOfReferenceUID = FRAME_OF_REFERENCE
-    return studies
 
 
 def built(
@@ -98,8 +85,8 @@ def edited(study: Study, edit: Edit) -> dict[str, Dataset]:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_there_is_one_segmentation_per_series_with_a_lesion(located: dict[str, Study], style: str) -> None:
-    study = located[style]
+def test_there_is_one_segmentation_per_series_with_a_lesion(studies: dict[str, Study], style: str) -> None:
+    study = studies[style]
     findings = findings_of(study, "malignant")
 
     made = built(study, findings)[1:]
@@ -114,9 +101,9 @@ def test_there_is_one_segmentation_per_series_with_a_lesion(located: dict[str, S
 
 @pytest.mark.parametrize("verdict", ["negative", "not_analysed"])
 def test_without_a_lesion_there_is_none_and_the_report_does_not_miss_it(
-    located: dict[str, Study], verdict: str
+    studies: dict[str, Study], verdict: str
 ) -> None:
-    study = located["classic"]
+    study = studies["classic"]
 
     sr, *made = built(study, findings_of(study, verdict))
 
@@ -124,8 +111,8 @@ def test_without_a_lesion_there_is_none_and_the_report_does_not_miss_it(
     assert "segmentation could not be made" not in comments(sr)
 
 
-def test_the_pixels_of_a_segment_are_those_whose_centres_lie_in_the_box(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_the_pixels_of_a_segment_are_those_whose_centres_lie_in_the_box(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     findings = tracked(study)
 
     for made in built(study, findings)[1:]:
@@ -142,8 +129,8 @@ def test_the_pixels_of_a_segment_are_those_whose_centres_lie_in_the_box(located:
                 np.testing.assert_array_equal(mask.astype(bool), expected)
 
 
-def test_the_segments_of_an_enhanced_image_lie_on_their_frames(located: dict[str, Study]) -> None:
-    study = located["enhanced"]
+def test_the_segments_of_an_enhanced_image_lie_on_their_frames(studies: dict[str, Study]) -> None:
+    study = studies["enhanced"]
     findings = tracked(study)
 
     for made in built(study, findings)[1:]:
@@ -163,8 +150,8 @@ def test_the_segments_of_an_enhanced_image_lie_on_their_frames(located: dict[str
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_frames_exist_only_where_a_box_lies_and_say_where_that_is(located: dict[str, Study], style: str) -> None:
-    study = located[style]
+def test_frames_exist_only_where_a_box_lies_and_say_where_that_is(studies: dict[str, Study], style: str) -> None:
+    study = studies[style]
     findings = tracked(study)
 
     for made in built(study, findings)[1:]:
@@ -186,8 +173,8 @@ def test_frames_exist_only_where_a_box_lies_and_say_where_that_is(located: dict[
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_segments_are_the_lesions_of_the_report(located: dict[str, Study], style: str) -> None:
-    study = located[style]
+def test_segments_are_the_lesions_of_the_report(studies: dict[str, Study], style: str) -> None:
+    study = studies[style]
 
     sr, *made = built(study, findings_of(study, "malignant"))
 
@@ -197,8 +184,8 @@ def test_segments_are_the_lesions_of_the_report(located: dict[str, Study], style
     assert [one.SegmentLabel for one in segments] == [f"Lesion {number}, malignant" for number in range(1, 5)]
 
 
-def test_a_segment_says_what_it_is_and_who_made_it(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_a_segment_says_what_it_is_and_who_made_it(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
 
     sr, made, _ = built(study, findings_of(study, "malignant"))
 
@@ -221,9 +208,9 @@ def test_a_segment_says_what_it_is_and_who_made_it(located: dict[str, Study]) ->
 @pytest.mark.parametrize("palette", ["paper", "colour_blind_safe"])
 @pytest.mark.parametrize("verdict", ["benign", "malignant"])
 def test_a_segment_is_shown_in_the_colour_of_its_verdict(
-    located: dict[str, Study], palette: drawing.Palette, verdict: str
+    studies: dict[str, Study], palette: drawing.Palette, verdict: str
 ) -> None:
-    study = located["classic"]
+    study = studies["classic"]
     settings = ReportSettings(objects=("segmentations",), palette=palette)
 
     made = built(study, findings_of(study, verdict), settings=settings)[1]
@@ -258,8 +245,8 @@ def test_boxes_side_by_side_share_no_pixel() -> None:
     assert columns[0].stop == columns[1].start
 
 
-def test_overlapping_boxes_keep_all_their_pixels(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_overlapping_boxes_keep_all_their_pixels(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     findings = findings_of(study, "malignant")
     boxes = [Box(x0=x, y0=10, x1=x + 20, y1=40) for x in (5, 12, 19, 40)]
     lesions = tuple(replace(findings.lesions[0], box=box) for box in boxes)
@@ -278,8 +265,8 @@ def test_overlapping_boxes_keep_all_their_pixels(located: dict[str, Study]) -> N
     assert indices == [[1, 1], [2, 1], [3, 1], [4, 1]]
 
 
-def test_boxes_that_do_not_overlap_say_so(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_boxes_that_do_not_overlap_say_so(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
 
     made = built(study, findings_of(study, "malignant"))[1]
 
@@ -288,9 +275,9 @@ def test_boxes_that_do_not_overlap_say_so(located: dict[str, Study]) -> None:
     assert indices == [[1, 1], [2, 2], [3, 2]]
 
 
-def test_a_repeated_slice_position_is_no_obstacle(located: dict[str, Study]) -> None:
+def test_a_repeated_slice_position_is_no_obstacle(studies: dict[str, Study]) -> None:
     """A stack may hold one position twice where no attribute tells the repeats apart."""
-    study = located["classic"]
+    study = studies["classic"]
     images = deepcopy(study.images)
     for image in study.references(0):
         images[image.sop_instance_uid].ImagePositionPatient = [0, 0, 0]
@@ -336,9 +323,9 @@ MISSING: dict[Edit, str] = {
 
 @pytest.mark.parametrize("edit", MISSING, ids=lambda edit: edit.__name__)
 def test_what_the_images_do_not_say_is_not_made_up_and_the_report_tells_why(
-    located: dict[str, Study], edit: Edit
+    studies: dict[str, Study], edit: Edit
 ) -> None:
-    study = located["classic"]
+    study = studies["classic"]
 
     sr, *made = built(study, findings_of(study, "malignant"), edited(study, edit))
 
@@ -346,8 +333,8 @@ def test_what_the_images_do_not_say_is_not_made_up_and_the_report_tells_why(
     assert re.search(rf"The segmentation could not be made\. .*{MISSING[edit]}", comments(sr))
 
 
-def test_each_segmentation_lies_in_the_frame_of_reference_of_its_series(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_each_segmentation_lies_in_the_frame_of_reference_of_its_series(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     findings = findings_of(study, "malignant")
 
     made = built(study, findings, edited(study, another_frame_of_reference_per_series))[1:]
@@ -356,8 +343,8 @@ def test_each_segmentation_lies_in_the_frame_of_reference_of_its_series(located:
     assert [one.FrameOfReferenceUID for one in made] == [f"{uid}.1" for uid in series]
 
 
-def test_an_image_takes_the_frame_of_reference_of_its_series(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_an_image_takes_the_frame_of_reference_of_its_series(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     images = deepcopy(study.images)
     for image in study.references(0)[:3]:
         images[image.sop_instance_uid].FrameOfReferenceUID = ""
@@ -367,16 +354,16 @@ def test_an_image_takes_the_frame_of_reference_of_its_series(located: dict[str, 
     assert [one.FrameOfReferenceUID for one in made[1:]] == [FRAME_OF_REFERENCE] * 2
 
 
-def test_a_missing_slice_thickness_is_the_distance_of_the_slices(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_a_missing_slice_thickness_is_the_distance_of_the_slices(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
 
     made = built(study, findings_of(study, "malignant"), headers_without(study.images, "SliceThickness"))[1]
 
     assert made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 4
 
 
-def test_a_single_slice_without_thickness_has_none(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_a_single_slice_without_thickness_has_none(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     findings = findings_of(study, "malignant")
     single = replace(study.series[1], images=study.references(1)[:1])
     alone = replace(findings, lesions=findings.lesions[3:], series_used=(study.series[0], single, study.series[2]))
@@ -387,9 +374,9 @@ def test_a_single_slice_without_thickness_has_none(located: dict[str, Study]) ->
     assert "tell no slice thickness" in comments(sr)
 
 
-def test_images_of_another_study_are_named_with_their_study(located: dict[str, Study], tmp_path: Path) -> None:
-    study = located["classic"]
-    other = classic_study(tmp_path, kinds=[SequenceKind.T2], study=f"{ROOT}.5", FrameOfReferenceUID=FRAME_OF_REFERENCE)
+def test_images_of_another_study_are_named_with_their_study(studies: dict[str, Study], tmp_path: Path) -> None:
+    study = studies["classic"]
+    other = classic_study(tmp_path, kinds=[SequenceKind.T2], study=f"{ROOT}.5")
     findings = findings_of(study, "malignant")
     elsewhere = replace(
         findings.lesions[3], image=other.references(0)[2], series_instance_uid=other.series[0].series_instance_uid
@@ -406,8 +393,8 @@ def test_images_of_another_study_are_named_with_their_study(located: dict[str, S
     assert foreign.StudyInstanceUID == own.StudyInstanceUID != f"{ROOT}.5"
 
 
-def test_lossy_compression_of_the_source_is_not_forgotten(located: dict[str, Study]) -> None:
-    study = located["classic"]
+def test_lossy_compression_of_the_source_is_not_forgotten(studies: dict[str, Study]) -> None:
+    study = studies["classic"]
     images = deepcopy(study.images)
     lossy = images[study.references(0)[2].sop_instance_uid]
     lossy.LossyImageCompression, lossy.LossyImageCompressionRatio = "01", "7.5"
@@ -419,10 +406,10 @@ def test_lossy_compression_of_the_source_is_not_forgotten(located: dict[str, Stu
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_same_inputs_give_the_same_bytes(located: dict[str, Study], style: str) -> None:
+def test_the_same_inputs_give_the_same_bytes(studies: dict[str, Study], style: str) -> None:
     def written_bytes() -> list[bytes]:
         written = []
-        for made in built(located[style], findings_of(located[style], "malignant"))[1:]:
+        for made in built(studies[style], findings_of(studies[style], "malignant"))[1:]:
             buffer = BytesIO()
             made.save_as(buffer, enforce_file_format=True)
             written.append(buffer.getvalue())
@@ -442,15 +429,15 @@ def saved(datasets: Sequence[Dataset], folder: Path) -> list[Path]:
 @pytest.mark.skipif(not dciodvfy.installed(), reason="dicom3tools is not installed (dciodvfy)")
 @pytest.mark.parametrize("verdict", ["benign", "malignant"])
 @pytest.mark.parametrize("style", STYLES)
-def test_dciodvfy_finds_no_error(located: dict[str, Study], tmp_path: Path, style: str, verdict: str) -> None:
-    for path in saved(built(located[style], findings_of(located[style], verdict))[1:], tmp_path):
+def test_dciodvfy_finds_no_error(studies: dict[str, Study], tmp_path: Path, style: str, verdict: str) -> None:
+    for path in saved(built(studies[style], findings_of(studies[style], verdict))[1:], tmp_path):
         assert dciodvfy.errors_of(path) == []
 
 
 @pytest.mark.skipif(not READER.is_file(), reason="dcmqi is not installed (segimage2itkimage)")
 @pytest.mark.parametrize("style", STYLES)
-def test_dcmqi_reads_each_segment_where_its_box_is(located: dict[str, Study], tmp_path: Path, style: str) -> None:
-    study = located[style]
+def test_dcmqi_reads_each_segment_where_its_box_is(studies: dict[str, Study], tmp_path: Path, style: str) -> None:
+    study = studies[style]
     findings = tracked(study)
     for path, made in zip(saved(built(study, findings)[1:], tmp_path), built(study, findings)[1:], strict=True):
         out = tmp_path / path.stem
