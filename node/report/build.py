@@ -10,21 +10,21 @@ from config.reporting import ObjectName
 from inference.findings import Findings, ImageReference
 from inference.heads import is_disk_error
 from node.report import wording
-from node.report.captures import build_overlays, build_summary
+from node.report.captures.frames import build_overlay_frames
+from node.report.captures.single import build_overlays, build_summary
 from node.report.check import check_objects
 from node.report.context import CheckedObject, ReportContext, ReportObject
+from node.report.document.key_objects import build_key_objects
+from node.report.document.measurement_report import build_measurement_report
 from node.report.evidence import SourceImages, source_images
 from node.report.identifiers import short_hash
-from node.report.key_objects import build_key_objects
 from node.report.material import Material
-from node.report.measurement_report import build_measurement_report
-from node.report.overlay import drawn_subjects
-from node.report.overlay_frames import build_overlay_frames
 from node.report.pdf import build_pdf
-from node.report.presentation_state import build_presentation_states
-from node.report.segmentation import build_segmentations
-from node.report.slice_picture import SlicePicture, load_slice_pictures
-from node.report.summary import key_slices
+from node.report.pictures.overlay import drawn_subjects
+from node.report.pictures.slice_picture import SlicePicture, load_slice_pictures
+from node.report.pictures.summary import key_slices
+from node.report.presentation.state import build_presentation_states
+from node.report.segments.segmentation import build_segmentations
 from node.report.tracking import with_tracking
 
 log = structlog.get_logger(__name__)

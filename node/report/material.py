@@ -9,8 +9,8 @@ from node.report import wording
 from node.report.context import ReportContext, ReportKind
 from node.report.evidence import SourceImages, identity_note
 from node.report.finish import ObjectIdentity, object_identity
-from node.report.overlay import MOST_OVERLAYS, Overlay, draw_overlays, overlay_subjects
-from node.report.slice_picture import SlicePicture
+from node.report.pictures.overlay import MOST_OVERLAYS, Overlay, draw_overlays, overlay_subjects
+from node.report.pictures.slice_picture import SlicePicture
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from PIL import ImageDraw
 from pydicom.dataset import Dataset
 
-from node.report.drawing import BLACK, Colour, font, line_height
+from node.report.pictures.drawing import BLACK, Colour, font, line_height
 from node.report.typeface import writable
 from node.report_view.values import values
 

@@ -7,7 +7,7 @@ import numpy as np
 from highdicom.color import CIELabColor
 from numpy.typing import NDArray
 
-from node.report.drawing import Colour
+from node.report.pictures.drawing import Colour
 
 NO_COLOUR: Final[Colour] = (255, 255, 0)
 _PERCENTILES: Final = (0.5, 99.5)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom.dataset import Dataset
 
-from node.report.drawing import Colour
-from node.report.slice_picture import square_pixels
+from node.report.pictures.drawing import Colour
+from node.report.pictures.slice_picture import square_pixels
 from node.report_view.annotation import Sheet, draw_graphic, draw_text
 from node.report_view.gray import gray, limits_of, rgb
 from node.report_view.output import Output, png

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 
-from node.report.drawing import Colour
+from node.report.pictures.drawing import Colour
 from node.report_view.gray import NO_COLOUR, gray, limits_of, rgb
 from node.report_view.html_page import page, paragraph, table
 from node.report_view.output import Output, png

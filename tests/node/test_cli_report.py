@@ -21,7 +21,7 @@ from inference.findings import Verdict
 from node.answer import Stopwatch, Work, make_report
 from node.cli import main
 from node.grouping import complete_cases, place_new_instances
-from node.report import drawing
+from node.report.pictures import drawing
 from storage import cases
 from storage.database import Database, upgrade
 from storage.files import FileStore

@@ -27,7 +27,7 @@ from inference.findings import (
 )
 from node.grouping import complete_cases, place_new_instances
 from node.report import ReportObject, build
-from node.report.captures import build_summary
+from node.report.captures.single import build_summary
 from node.report.material import Material
 from node.worker import FreshProcessNeeded, Worker
 from storage import cases

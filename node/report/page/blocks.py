@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from inference.findings import Findings, Verdict
-from node.report import drawing, wording
+from node.report import wording
 from node.report.page.sheet import (
     INK,
     INNER,
@@ -21,7 +21,8 @@ from node.report.page.sheet import (
     text_width,
     wrapped,
 )
-from node.report.summary import headline_colour
+from node.report.pictures import drawing
+from node.report.pictures.summary import headline_colour
 from node.report.typeface import Weight
 
 SMALL: Final = 7.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from inference.findings import Findings, Status
-from node.report import drawing, wording
+from node.report import wording
 from node.report.evidence import identity_note
 from node.report.finish import written_at
 from node.report.identifiers import MANUFACTURER, model_name
@@ -30,8 +30,9 @@ from node.report.page.blocks import (
 from node.report.page.sheet import HEIGHT, MARGIN, QUIET, Sheet
 from node.report.page.slices import key_slice_pictures
 from node.report.page.table import vote_table
-from node.report.sequence_card import sequence_cards
-from node.report.summary import key_slices
+from node.report.pictures import drawing
+from node.report.pictures.sequence_card import sequence_cards
+from node.report.pictures.summary import key_slices
 
 _GAP: Final = 9.0
 _VOTES: Final = ", and below them the vote of every slice (B benign, M malignant)"

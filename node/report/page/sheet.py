@@ -15,7 +15,7 @@ from reportlab.pdfbase.pdfmetrics import getFont, registerFont
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from node.report.drawing import Colour
+from node.report.pictures.drawing import Colour
 from node.report.typeface import Weight, font_file, writable
 
 WIDTH: Final[float] = A4[0]

@@ -8,12 +8,13 @@ from typing import Final
 from PIL import Image
 
 from inference.findings import Verdict
-from node.report import drawing, wording
-from node.report.overlay import draw_lesions
+from node.report import wording
 from node.report.page.blocks import NAMES_ALL, SMALL, Block
 from node.report.page.sheet import INK, INNER, MARGIN, QUIET, RULE, Sheet, line_height, shortened
-from node.report.sequence_card import SequenceCard
-from node.report.slice_picture import SlicePicture
+from node.report.pictures import drawing
+from node.report.pictures.overlay import draw_lesions
+from node.report.pictures.sequence_card import SequenceCard
+from node.report.pictures.slice_picture import SlicePicture
 
 _PIXELS_PER_POINT: Final = 3.0  # 216 dpi
 _PER_ROW: Final = 4

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from inference.findings import Findings, SequenceVote, SeriesUsed, Verdict
-from node.report import drawing, wording
+from node.report import wording
 from node.report.page.blocks import NAMES_ALL, NORMAL, SMALL, Block
 from node.report.page.sheet import INK, INNER, MARGIN, PANEL, QUIET, WIDTH, Sheet, shortened
+from node.report.pictures import drawing
 from node.report.typeface import Weight
 
 _MOST_ROWS: Final = 9

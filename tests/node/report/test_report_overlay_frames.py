@@ -12,7 +12,9 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from config.settings import ReportSettings
 from inference.findings import SequenceKind
-from node.report import ReportObject, build_report, drawing, material, overlay, overlay_frames
+from node.report import ReportObject, build_report, material
+from node.report.captures import frames as overlay_frames
+from node.report.pictures import drawing, overlay
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES
 from tests.node.report.report_sources import Study, classic_study, context_of, findings_of

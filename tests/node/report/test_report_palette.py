@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from config.reporting import ObjectName
 from config.settings import ReportSettings
 from inference.findings import Verdict
-from node.report import build_report, drawing
+from node.report import build_report
+from node.report.pictures import drawing
 from tests.node.report.report_sources import Study, context_of, findings_of
 
 PALETTES: tuple[drawing.Palette, ...] = get_args(drawing.Palette)

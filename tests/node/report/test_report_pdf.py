@@ -12,7 +12,8 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from config.settings import ReportSettings
 from inference.findings import Findings, SequenceKind, Verdict
-from node.report import build_report, drawing
+from node.report import build_report
+from node.report.pictures import drawing
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES, VERDICTS
 from tests.node.report.report_sources import BUNDLE, Study, classic_study, context_of, findings_of

@@ -22,12 +22,13 @@ from inference.heads import read_head
 from inference.selection import EligibleSeries
 from inference.stacks import stack_images
 from inference.volume import load_volume, window_to_uint8
-from node.report import ReportObject, build_report, drawing, wording
-from node.report.overlay import OverlaySubject, draw_boxes, draw_lesions, draw_overlay, text_and_line_px
-from node.report.secondary_capture import patient_orientation
-from node.report.sequence_card import draw_cards, sequence_cards
-from node.report.slice_picture import SHORTER_SIDE_PX, SlicePicture, square_pixels
-from node.report.summary import WIDTH, key_slices
+from node.report import ReportObject, build_report, wording
+from node.report.captures.secondary_capture import patient_orientation
+from node.report.pictures import drawing
+from node.report.pictures.overlay import OverlaySubject, draw_boxes, draw_lesions, draw_overlay, text_and_line_px
+from node.report.pictures.sequence_card import draw_cards, sequence_cards
+from node.report.pictures.slice_picture import SHORTER_SIDE_PX, SlicePicture, square_pixels
+from node.report.pictures.summary import WIDTH, key_slices
 from node.report.typeface import writable
 from tests.node.report.report_sources import (
     BUNDLE,

@@ -20,7 +20,8 @@ from config.settings import ReportSettings
 from inference.findings import Box, Findings, Lesion, SequenceKind, Verdict
 from inference.heads import parse_head
 from inference.selection import select_series
-from node.report import MANUFACTURER, ReportObject, build_report, drawing, wording
+from node.report import MANUFACTURER, ReportObject, build_report, wording
+from node.report.pictures import drawing
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES
 from tests.node.report.report_sources import (

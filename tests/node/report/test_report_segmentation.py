@@ -24,8 +24,9 @@ from pydicom.uid import SegmentationStorage
 
 from config.settings import ReportSettings
 from inference.findings import Box, Findings, Lesion, SequenceKind, Verdict
-from node.report import build_report, drawing
-from node.report.segment_masks import pixels_of
+from node.report import build_report
+from node.report.pictures import drawing
+from node.report.segments.masks import pixels_of
 from node.report.tracking import with_tracking
 from tests import dciodvfy
 from tests.node.report.conftest import STYLES

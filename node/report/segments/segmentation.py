@@ -22,16 +22,17 @@ from pydicom.valuerep import format_number_as_ds
 from config import codes
 from inference.findings import BundleIdentity, ImageReference, Lesion, SeriesUsed
 from inference.plane import normal
-from node.report import drawing, wording
+from node.report import wording
 from node.report.coding import concept
 from node.report.context import ReportObject
+from node.report.document.finding_site import finding_site
 from node.report.evidence import SourceImages, reference_only
-from node.report.finding_site import finding_site
 from node.report.finish import CHARACTER_SET, ObjectIdentity, finish
 from node.report.identifiers import MANUFACTURER, algorithm_version, derived_uid, device_uid, model_name
-from node.report.lesion_planes import LesionPlanes, lesion_planes
 from node.report.material import Material
-from node.report.segment_masks import any_overlap, label_maps, layers_of
+from node.report.pictures import drawing
+from node.report.segments.masks import any_overlap, label_maps, layers_of
+from node.report.segments.planes import LesionPlanes, lesion_planes
 from node.report.source_references import copy_lossy_compression, set_referenced_instances, source_items
 from node.report.tracking import tracking_identifier
 

@@ -14,7 +14,7 @@ from inference.errors import PixelError
 from inference.findings import ImageReference
 from inference.volume import rescale
 from node.report.patient_study import decoded_text
-from node.report.slice_picture import SlicePicture
+from node.report.pictures.slice_picture import SlicePicture
 
 Rescale = tuple[float, float]  # slope, intercept
 Limits = tuple[float, float]  # values shown black and white

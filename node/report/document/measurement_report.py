@@ -37,11 +37,11 @@ from inference.findings import Box, Findings, ImageReference, Lesion, Status
 from node.report import wording
 from node.report.algorithm import algorithm_identification, observation_context
 from node.report.coding import ASSESSMENT, concept
-from node.report.content_items import container, in_percent
 from node.report.context import PreviousReport, ReportContext
-from node.report.evaluations import evaluations
+from node.report.document.content_items import container, in_percent
+from node.report.document.evaluations import evaluations
+from node.report.document.finding_site import finding_site
 from node.report.evidence import SourceImages, identity_note, reference_only
-from node.report.finding_site import finding_site
 from node.report.finish import CHARACTER_SET, finish, object_identity
 from node.report.identifiers import MANUFACTURER, derived_uid
 from node.report.patient_study import copy_elements, decoded_items, decoded_text

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw
 
 from inference.findings import Findings, ImageReference, Status, Verdict
-from node.report import drawing, wording
+from node.report import wording
 from node.report.identifiers import model_name
-from node.report.sequence_card import CARD_GAP, draw_cards, sequence_cards
-from node.report.slice_picture import SlicePicture
+from node.report.pictures import drawing
+from node.report.pictures.sequence_card import CARD_GAP, draw_cards, sequence_cards
+from node.report.pictures.slice_picture import SlicePicture
 from node.report.typeface import writable
 
 WIDTH = 1600

@@ -9,7 +9,7 @@ from inference.findings import Findings, SequenceVote, SeriesLeftOut, SeriesUsed
 from node.report import wording
 from node.report.algorithm import algorithm_identification
 from node.report.coding import ASSESSMENT, REASON, WEIGHTING
-from node.report.content_items import code, container, count, number, percentage, text, uid
+from node.report.document.content_items import code, container, count, number, percentage, text, uid
 
 
 def evaluations(findings: Findings, *notes: str, late_s: float | None = None) -> Iterable[ContentItem]:

@@ -13,10 +13,11 @@ from highdicom.pr import GraphicLayer, GraphicObject, TextObject
 from pydicom.dataset import Dataset
 
 from inference.findings import Box, BundleIdentity, Lesion, Verdict
-from node.report import drawing, wording
-from node.report.drawing import Colour, Rectangle
-from node.report.grayscale import refer_to
-from node.report.overlay import OverlaySubject
+from node.report import wording
+from node.report.pictures import drawing
+from node.report.pictures.drawing import Colour, Rectangle
+from node.report.pictures.overlay import OverlaySubject
+from node.report.presentation.grayscale import refer_to
 from node.report.tracking import tracking_identifier
 
 LAYER_NAME: Final = {Verdict.BENIGN: "BENIGN", Verdict.MALIGNANT: "MALIGNANT"}

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from PIL import Image
 
 from inference.findings import Findings, SeriesUsed
-from node.report import drawing
-from node.report.captures import OVERLAY_DESCRIPTION, PIXELS_UNREADABLE
+from node.report.captures.secondary_capture import Capture, build_secondary_capture
+from node.report.captures.single import OVERLAY_DESCRIPTION, PIXELS_UNREADABLE
 from node.report.context import ReportObject
 from node.report.errors import NotMadeError
 from node.report.material import Material
-from node.report.overlay import Overlay
-from node.report.secondary_capture import Capture, build_secondary_capture
+from node.report.pictures import drawing
+from node.report.pictures.overlay import Overlay
 
 _LARGEST_BYTES = 2**29  # of pixels: what an archive or a viewer can still take at once
 

@@ -15,7 +15,7 @@ from node.report.evidence import SourceImages, identity_note, reference_only
 from node.report.finish import CHARACTER_SET, finish
 from node.report.identifiers import MANUFACTURER
 from node.report.material import Material
-from node.report.overlay import overlay_subjects
+from node.report.pictures.overlay import overlay_subjects
 
 
 def build_key_objects(material: Material) -> list[ReportObject]:

@@ -7,8 +7,9 @@ import structlog
 from PIL import Image, ImageDraw
 
 from inference.findings import BundleIdentity, Findings, ImageReference, ImageVote, Lesion, SeriesUsed
-from node.report import drawing, wording
-from node.report.slice_picture import SlicePicture
+from node.report import wording
+from node.report.pictures import drawing
+from node.report.pictures.slice_picture import SlicePicture
 
 log = structlog.get_logger(__name__)
 

@@ -15,15 +15,15 @@ from pydicom.dataset import Dataset
 from inference.findings import ImageReference, SeriesUsed
 from node.report import wording
 from node.report.context import ReportObject
-from node.report.drawing import verdict_colours
 from node.report.errors import NotMadeError
 from node.report.evidence import SourceImages, reference_only
 from node.report.finish import CHARACTER_SET, finish
-from node.report.graphic_annotation import Canvas, Layers, graphic_annotations, graphic_layers
-from node.report.grayscale import grayscale_transformations
 from node.report.identifiers import MANUFACTURER, model_name, software_version
 from node.report.material import Material
-from node.report.overlay import OverlaySubject, overlay_subjects
+from node.report.pictures.drawing import verdict_colours
+from node.report.pictures.overlay import OverlaySubject, overlay_subjects
+from node.report.presentation.annotation import Canvas, Layers, graphic_annotations, graphic_layers
+from node.report.presentation.grayscale import grayscale_transformations
 
 log = structlog.get_logger(__name__)
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageOps
 
 from inference.findings import Findings, ImageReference, Lesion, SequenceVote, SeriesUsed, Verdict
-from node.report import drawing, wording
-from node.report.overlay import draw_lesions
-from node.report.slice_picture import SlicePicture
+from node.report import wording
+from node.report.pictures import drawing
+from node.report.pictures.overlay import draw_lesions
+from node.report.pictures.slice_picture import SlicePicture
 
 CARD_GAP = 24
 _PADDING = 18

@@ -1,11 +1,11 @@
 """The pictures as Secondary Captures: one overlay per image with a box, and the summary."""
 
+from node.report.captures.secondary_capture import Capture, build_secondary_capture
 from node.report.context import ReportObject
 from node.report.errors import NotMadeError
 from node.report.finish import written_at
 from node.report.material import Material
-from node.report.secondary_capture import Capture, build_secondary_capture
-from node.report.summary import draw_summary, key_slices
+from node.report.pictures.summary import draw_summary, key_slices
 
 PIXELS_UNREADABLE = "The pixels of the images with a box cannot be read."
 OVERLAY_DESCRIPTION = "Source slice with AI lesion boxes burned in, enlarged, footer added"

@@ -1,0 +1,1 @@
+"""Secondary Captures: the pictures as DICOM objects, one each or as frames of one."""

@@ -1,0 +1,1 @@
+"""SR documents: the report itself, and the selection of its key images."""
