@@ -8,7 +8,6 @@ import pytest
 
 from node import part10
 from node.errors import CannotUnderstand
-from node.report import identifiers
 from tests.node.network.objects import EXPLICIT, MR, dicom_file, encoded, mr_image
 from tests.real_data import SHARED_DATA, needs_shared_data
 
@@ -60,7 +59,3 @@ def test_every_well_formed_real_file_splits_where_another_library_splits_it() ->
     files = sorted((SHARED_DATA / "neg-mr-nema-wg04-compressed").iterdir())
 
     assert [part10.read_file_meta(path).data_set_offset for path in files] == [split_dataset(path)[1] for path in files]
-
-
-def test_received_files_and_report_objects_name_one_implementation() -> None:
-    assert part10.IMPLEMENTATION_CLASS_UID == identifiers.IMPLEMENTATION_CLASS_UID

@@ -8,6 +8,7 @@ import pytest
 from pydicom import dcmwrite
 
 from inference.findings import Box, ImageReference
+from node.part10 import IMPLEMENTATION_CLASS_UID
 from node.report import ReportObject, build_report, is_own_object, report_uid
 from node.report.identifiers import algorithm_version, model_name, tracking_uid
 from tests.node.report.report_sources import BUNDLE, Study, context_of, findings_of
@@ -75,6 +76,13 @@ def test_long_names_of_a_bundle_fit_their_attributes() -> None:
 def test_own_objects_are_recognised(report: Callable[[str, str], list[ReportObject]]) -> None:
     for made in report("classic", "malignant"):
         assert is_own_object(made.dataset.Manufacturer)
+
+
+def test_report_objects_and_received_files_name_one_implementation(
+    report: Callable[[str, str], list[ReportObject]],
+) -> None:
+    for made in report("classic", "malignant"):
+        assert made.dataset.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
 
 
 @pytest.mark.parametrize("manufacturer", ["Hitachi", "SpineNode Works", ""])
