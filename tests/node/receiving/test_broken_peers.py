@@ -65,9 +65,17 @@ def answer_to(node: ReceivingNode, stream: bytes) -> int | None:
 
 
 def serves_others(node: ReceivingNode) -> bool:
-    association = request_association(node.port)
-    status = association.send_c_echo()
-    association.release()
+    """As soon as those that broke off have left their places."""
+    asked = [request_association(node.port)]
+
+    def is_taken() -> bool:
+        if not asked[-1].is_established:
+            asked.append(request_association(node.port))
+        return asked[-1].is_established
+
+    wait_until(is_taken, what="a place for another association")
+    status = asked[-1].send_c_echo()
+    asked[-1].release()
     return bool(status.Status == SUCCESS)
 
 
