@@ -79,7 +79,7 @@ class Frames:
         while not frames:
             try:
                 arrived = self._socket.recv(_READ_BYTES)
-            except ConnectionResetError:
+            except OSError:  # reset, or closed here: nothing comes any more
                 return []
             if not arrived:
                 return []

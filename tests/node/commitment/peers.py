@@ -300,6 +300,11 @@ class Asker:
     status: int = SUCCESS
     results: list[Dataset] = field(default_factory=list)
     callers: list[str] = field(default_factory=list)
+    has_answered: threading.Event = field(default_factory=threading.Event)  # a result, over its own association
+
+    def on_sent(self, event: Event) -> None:
+        if self.results and isinstance(event.pdu, P_DATA_TF):
+            self.has_answered.set()
 
     def on_report(self, event: Event) -> tuple[int, None]:
         self.callers.append(str(event.assoc.requestor.ae_title))
@@ -366,13 +371,13 @@ def ask_and_stay(port: int, question: Dataset) -> Asker:
         port,
         contexts=[build_context(PUSH_MODEL, SYNTAXES)],
         ae_title=NODE,
-        evt_handlers=[(evt.EVT_N_EVENT_REPORT, asker.on_report)],
+        evt_handlers=[(evt.EVT_N_EVENT_REPORT, asker.on_report), (evt.EVT_PDU_SENT, asker.on_sent)],
     )
     assert association.is_established
     answer, _ = association.send_n_action(question, 1, PUSH_MODEL, PUSH_MODEL_INSTANCE)
     asker.status = int(answer.Status)
     try:
-        wait_until(lambda: asker.results, timeout_s=DEADLINE_S, what="a result over the association")
+        wait_until(asker.has_answered.is_set, timeout_s=DEADLINE_S, what="a result over the association")
     finally:
         association.release()
     return asker
