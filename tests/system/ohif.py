@@ -4,12 +4,13 @@ import json
 import os
 import sys
 import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from tests.http_service import HttpService
 from tests.system import browser
 from tests.system.orthanc import Orthanc
 
@@ -76,13 +77,13 @@ class OhifSite:
         self._server.upstream.close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(HttpService):
     daemon_threads = True
     upstream: httpx.Client
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A page that is left gives up its requests; any other fault is told as usual."""
-        if not isinstance(sys.exception(), OSError | httpx.TransportError | RuntimeError):
+        if not isinstance(sys.exception(), httpx.TransportError | RuntimeError):
             super().handle_error(request, client_address)
 
 

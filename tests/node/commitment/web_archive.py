@@ -4,13 +4,14 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import HttpUrl, SecretStr
 
 from config.settings import DicomWebDestinationSettings
+from tests.http_service import HttpService
 from tests.node.commitment.peers import DEADLINE_S, LOOPBACK
 
 
@@ -39,7 +40,7 @@ class WebArchive:
             def log_message(self, *_arguments: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self.server = HttpService((LOOPBACK, 0), Handler)
         self._scheme = "http"
         if tls is not None:
             # the handshake in the thread of the connection: its failure must not end the accepting one

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import HTTP
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from node.sending import stow
 from node.sending.results import NoAnswer, Shipment, StoreOutcome, StoreResult
 from node.sending.stow import StowCarrier
 from node.sending.stow_answer import retry_after_s
+from tests.http_service import HttpService
 from tests.node.network.objects import mr_file
 from tests.node.network.peers import DEADLINE_S, LOOPBACK, data_set_of
 from tests.postgresql import free_port
@@ -71,7 +72,7 @@ def url(script: Script) -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer((LOOPBACK, 0), Service) as server:
+    with HttpService((LOOPBACK, 0), Service) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://{LOOPBACK}:{server.server_address[1]}/dicom-web/"
