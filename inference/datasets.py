@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ from numpy.typing import NDArray
 from inference.findings import Box, SequenceKind, Verdict
 
 INDEX = "patients.json"
+
+
+class SpineRegion(StrEnum):
+    CERVICAL = "cervical"
+    THORACIC = "thoracic"
+    LUMBAR = "lumbar"
+    SACRAL = "sacral"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +46,18 @@ class LabelledSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPatient:
-    """`verdict` is None for a patient without a lesion; every box of a patient has the patient's class."""
+    """`verdict` is None for a patient without a lesion; every box of a patient has the patient's class.
+
+    `regions`, `site` and `lesion_type` part the patients for the evaluation; empty where nobody said.
+    """
 
     patient_id: str
     age_years: float | None
     verdict: Verdict | None
     series: tuple[LabelledSeries, ...]
+    regions: tuple[SpineRegion, ...] = ()  # where the lesions lie
+    site: str = ""  # hospital or scanner
+    lesion_type: str = ""  # e.g. "hemangioma"
 
 
 class DataSetWriter:
@@ -103,6 +117,9 @@ def _to_json(patient: LabelledPatient) -> dict[str, object]:
         "patient_id": patient.patient_id,
         "age_years": patient.age_years,
         "verdict": patient.verdict,
+        "regions": patient.regions,
+        "site": patient.site,
+        "lesion_type": patient.lesion_type,
         "series": [
             {
                 "kind": s.kind,
@@ -120,6 +137,9 @@ def _from_json(folder: Path, entry: dict[str, object]) -> LabelledPatient:
         patient_id=data["patient_id"],
         age_years=data["age_years"],
         verdict=None if data["verdict"] is None else Verdict(data["verdict"]),
+        regions=tuple(map(SpineRegion, data["regions"])),
+        site=data["site"],
+        lesion_type=data["lesion_type"],
         series=tuple(
             LabelledSeries(
                 kind=SequenceKind(s["kind"]),

@@ -3,7 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.datasets import DataSetWriter, LabelledPatient, open_data_set, require_disjoint, split_hash
+from inference.datasets import (
+    DataSetWriter,
+    LabelledPatient,
+    SpineRegion,
+    open_data_set,
+    require_disjoint,
+    split_hash,
+)
 from inference.findings import Box, SequenceKind, Verdict
 
 
@@ -16,7 +23,15 @@ def test_a_data_set_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     images = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
     series = writer.add_series("P1", 0, SequenceKind.T2, images, [[], [Box(x0=1.5, y0=0, x1=3, y1=2)]])
     written = [
-        LabelledPatient(patient_id="P1", age_years=44.0, verdict=Verdict.BENIGN, series=(series,)),
+        LabelledPatient(
+            patient_id="P1",
+            age_years=44.0,
+            verdict=Verdict.BENIGN,
+            series=(series,),
+            regions=(SpineRegion.THORACIC, SpineRegion.LUMBAR),
+            site="north",
+            lesion_type="hemangioma",
+        ),
         patient("P2"),
     ]
     writer.close(written)
