@@ -27,7 +27,7 @@ demo: setup ## the main job end to end on a phantom patient; results in demo-out
 	$(BIN)/spinenode demo --out demo-output
 
 test: setup peers ## all tests, with real peers where they can be installed
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -r sEf
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n $(PYTEST_WORKERS) --dist worksteal -r sEf $(PYTEST_OPTIONS)
 
 lint: setup ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -2,11 +2,13 @@
 
     python -m bench.report [--json] [--rounds N]
 
-Headers are read and pixels decoded from files as in the node, objects are built, checked and encoded. Each kind of
-object is timed as what it adds to the structured report alone, in turn within each round; medians are told.
+Headers are read and pixels decoded from files as in the node, objects are built and encoded, and the self-check reads
+them back. Everything but the PDF is also timed without the self-check. Each kind of object is timed as what it adds to
+the structured report alone, in turn within each round; medians are told.
 """
 
 import argparse
+import io
 import json
 import statistics
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.uid import MRImageStorage
 
 if __package__ in (None, ""):  # started as a file: then the path leads here, where `inference` is another module
@@ -44,12 +46,17 @@ from inference.findings import (
 from node import collector
 from node.logs import configure_logging
 from node.report import ReportContext, build_report
+from node.report.build import build_objects
+from node.report.evidence import source_images
+from node.report.tracking import with_tracking
 
 ROUNDS: Final = 7
 SERIES: Final = (SequenceKind.T1, SequenceKind.T2, SequenceKind.T2FS, SequenceKind.T2)
 SLICES: Final = 15
 FINDINGS_PER_SERIES: Final = 2  # on two slices of each
-MOST_SECONDS: Final = 0.5  # of everything but the PDF
+MOST_SECONDS: Final = 0.5  # to build everything but the PDF
+BUILT: Final = "all but the PDF, before the self-check"
+CHECKED: Final = "all but the PDF"
 WITHOUT_PDF: Final[tuple[ObjectName, ...]] = tuple(name for name in OBJECT_NAMES if name != "pdf")
 
 
@@ -124,8 +131,10 @@ def _vote(series: SeriesUsed) -> SequenceVote:
     )
 
 
-def seconds_to_build(findings: Findings, files: dict[str, Path], objects: Sequence[ObjectName]) -> float:
-    """Seconds from the files to the encoded objects."""
+def seconds_to_build(
+    findings: Findings, files: dict[str, Path], objects: Sequence[ObjectName], *, checked: bool = True
+) -> float:
+    """Seconds from the files to the encoded objects; `checked`: with the self-check, as the node does it."""
     begin = time.perf_counter()
     headers = {uid: dcmread(path, stop_before_pixels=True) for uid, path in files.items()}
     context = ReportContext(
@@ -136,17 +145,23 @@ def seconds_to_build(findings: Findings, files: dict[str, Path], objects: Sequen
         files=files,
         zone=UTC,
     )
-    build_report(findings, headers, context)
+    if checked:
+        build_report(findings, headers, context)
+    else:
+        tracked = with_tracking(findings, context.group_key)
+        for made in build_objects(tracked, source_images(tracked, headers, context), context):
+            dcmwrite(io.BytesIO(), made.dataset, enforce_file_format=True)
     return time.perf_counter() - begin
 
 
 def measure(rounds: int) -> dict[str, float]:
     """Name -> median seconds: of the SR alone, of what is made by default, of all with and without the PDF, and of what
-    each kind adds to the SR."""
+    each kind adds to the SR; all with the self-check, unless the name says otherwise."""
     sets: dict[str, tuple[ObjectName, ...]] = {
         "SR alone": (),
         "by default": ReportSettings().objects,
-        "all but the PDF": WITHOUT_PDF,
+        BUILT: WITHOUT_PDF,
+        CHECKED: WITHOUT_PDF,
         "all": OBJECT_NAMES,
         **{name: (name,) for name in OBJECT_NAMES},
     }
@@ -157,7 +172,7 @@ def measure(rounds: int) -> dict[str, float]:
         collector.settle()  # as the worker does
         for _ in range(rounds):
             for name, objects in sets.items():
-                times[name].append(seconds_to_build(findings, files, objects))
+                times[name].append(seconds_to_build(findings, files, objects, checked=name != BUILT))
     alone = statistics.median(times["SR alone"])
     medians = {name: statistics.median(measured) for name, measured in times.items()}
     return {name: value - alone if name in OBJECT_NAMES else value for name, value in medians.items()}
@@ -173,14 +188,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     described = machine.describe(Path(tempfile.gettempdir()))
     if words.json:
         report = {"benchmark": "report", "machine": described, "rounds": words.rounds, "seconds": seconds}
-        print(json.dumps({**report, "met": seconds["all but the PDF"] < MOST_SECONDS}, indent=2))
+        met = {"met": seconds[BUILT] < MOST_SECONDS, "met_with_self_check": seconds[CHECKED] < MOST_SECONDS}
+        print(json.dumps({**report, **met}, indent=2))
         return 0
     print(f"report: {len(SERIES)} series, {len(SERIES) * SLICES} images, {len(SERIES) * FINDINGS_PER_SERIES} findings")
     print("  " + ", ".join(f"{key} {value}" for key, value in described.items()))
     for name, value in seconds.items():
-        print(f"  {'+ ' if name in OBJECT_NAMES else ''}{name:20} {1000 * value:7.0f} ms")
-    verdict = "met" if seconds["all but the PDF"] < MOST_SECONDS else "NOT MET"
-    print(f"  all but the PDF under {1000 * MOST_SECONDS:.0f} ms: {verdict}")
+        print(f"  {'+ ' if name in OBJECT_NAMES else ''}{name:38} {1000 * value:7.0f} ms")
+    for name in (BUILT, CHECKED):
+        print(f"  {name} under {1000 * MOST_SECONDS:.0f} ms: {'met' if seconds[name] < MOST_SECONDS else 'NOT MET'}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """Who made the result: the same names, versions and UIDs wherever an object states them (IHE AIR, Table 6.5.3.1-1)."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -17,9 +18,10 @@ from node.report.coding import concept
 from node.report.identifiers import MANUFACTURER, algorithm_version, device_uid, model_name
 
 
-def contributing_equipment(bundle: BundleIdentity) -> list[Dataset]:
-    """One item per algorithm; first the pipeline as a whole, which is what the content tree names."""
-    return [_equipment_item(bundle, component) for component in ("", *bundle.components)]
+@lru_cache(maxsize=4)  # every object of a report has the same items
+def contributing_equipment(bundle: BundleIdentity) -> tuple[Dataset, ...]:
+    """An item per algorithm, not to be changed; first the pipeline as a whole, which is what the content tree names."""
+    return tuple(_equipment_item(bundle, component) for component in ("", *bundle.components))
 
 
 def observation_context(bundle: BundleIdentity) -> ObservationContext:

@@ -62,23 +62,8 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
     """
     findings = with_tracking(findings, context.group_key)
     sources = source_images(findings, images, context)
-    material = Material(
-        findings=findings, sources=sources, context=context, pictures=_pictures(findings, sources, context)
-    )
-    beside: list[ReportObject] = []
-    not_made: list[str] = []
-    for name in context.settings.objects:
-        try:
-            beside += _BUILD[name](material)
-        except Exception as error:  # the result matters more than one of its forms
-            if is_disk_error(error):
-                raise
-            log.exception("report_object_not_made", object=name)
-            not_made.append(wording.not_made(name, error))
-    document = build_measurement_report(findings, sources, context, [*not_made, *material.left_out])
-    objects = [ReportObject(kind="sr", dataset=document), *beside]
     checked = check_objects(
-        objects,
+        build_objects(findings, sources, context),
         sources.headers,
         sources.source,
         findings=findings,
@@ -94,6 +79,25 @@ def build_report(findings: Findings, images: Mapping[str, Dataset], context: Rep
         bundle=short_hash(findings.bundle),
     )
     return checked
+
+
+def build_objects(findings: Findings, sources: SourceImages, context: ReportContext) -> list[ReportObject]:
+    """The objects before the last look at them. Every lesion of the findings is tracked (`with_tracking`)."""
+    material = Material(
+        findings=findings, sources=sources, context=context, pictures=_pictures(findings, sources, context)
+    )
+    beside: list[ReportObject] = []
+    not_made: list[str] = []
+    for name in context.settings.objects:
+        try:
+            beside += _BUILD[name](material)
+        except Exception as error:  # the result matters more than one of its forms
+            if is_disk_error(error):
+                raise
+            log.exception("report_object_not_made", object=name)
+            not_made.append(wording.not_made(name, error))
+    document = build_measurement_report(findings, sources, context, [*not_made, *material.left_out])
+    return [ReportObject(kind="sr", dataset=document), *beside]
 
 
 def _pictures(

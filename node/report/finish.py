@@ -103,7 +103,7 @@ def _equipment(dataset: Dataset, bundle: BundleIdentity) -> None:
     dataset.ManufacturerModelName = model_name(bundle)
     dataset.DeviceUID = device_uid(bundle.sha256)
     dataset.SoftwareVersions = [software_version(), algorithm_version(bundle)]
-    dataset.ContributingEquipmentSequence = contributing_equipment(bundle)
+    dataset.ContributingEquipmentSequence = list(contributing_equipment(bundle))
 
 
 def _times(dataset: Dataset, moment: datetime) -> None:
