@@ -13,6 +13,7 @@ from node.commands import (
     database,
     demo,
     outbox,
+    phantom,
     quarantine,
     report,
     retention,
@@ -45,6 +46,7 @@ for group in (
     configuration,
     database,
     demo,
+    phantom,
 ):
     group.register(app)
 

@@ -2,7 +2,8 @@
 
 from inference.phantom.dicom import write_study
 from inference.phantom.law import LesionTruth, PhantomTruth, Sign, oracle_probability
-from inference.phantom.patient import PhantomConfig, PhantomPatient, PhantomSeries, generate_patient
+from inference.phantom.patient import PhantomPatient, PhantomSeries, generate_patient
+from inference.phantom.subject import PhantomConfig
 
 __all__ = [
     "LesionTruth",

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 
 from inference.findings import Box
-from inference.phantom.painting import LesionMask
+from inference.phantom.lesions.painting import LesionMask
 
-# Source: phantom specification, item 6: at least 12 px at 256 px, and more than .35 of the largest cross-section.
-_MINIMUM_SIDE: Final = 12 / 256  # of the matrix, so that the millimetres stay the same
+# Source: phantom specification, item 6: at least 12 px at 512 px, and more than .35 of the largest cross-section.
+_MINIMUM_SIDE: Final = 12 / 512  # of the matrix, so that the millimetres stay the same
 _MINIMUM_COVERAGE: Final = 0.35
 
 

@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.findings import SequenceKind
-from inference.phantom.acquisition import acquire, plane_grid
 from inference.phantom.grid import SliceGrid
-from inference.phantom.painting import paint_scene
-from inference.phantom.patient import PhantomPatient, draw_subject, site_style
+from inference.phantom.painting.scene_painting import paint_scene
+from inference.phantom.patient import PhantomPatient
+from inference.phantom.scanner.acquisition import acquire
+from inference.phantom.scanner.planning import Stack as Planned
+from inference.phantom.scanner.planning import plane_grid
+from inference.phantom.subject import draw_subject
 from inference.phantom.tissue import Sequence
 
 _DISTRACTOR_STREAM: Final = 5
@@ -18,6 +21,7 @@ _AXIAL_SLICES: Final = 5
 _AXIAL_FOV_MM: Final = 180.0
 _AXIAL_STEP_MM: Final = 5.0
 _LOCALIZER_MATRIX: Final = 128
+_LOCALIZER_FOV_MM: Final = 300.0
 _LOCALIZER_STEP_MM: Final = 10.0
 
 LEFT: Final = np.array([1.0, 0.0, 0.0])
@@ -39,16 +43,26 @@ def axial_t2(patient: PhantomPatient) -> Stack:
     """A few axial T2 slices through the middle of the field of view."""
     sequence = Sequence(kind=SequenceKind.T2, tr_ms=3600.0, te_ms=102.0)
     shape = (_AXIAL_SLICES, patient.config.matrix, patient.config.matrix)
-    return _image(patient, sequence, (LEFT, BACK), shape, (_AXIAL_STEP_MM, _AXIAL_FOV_MM))
+    return _image(
+        patient,
+        sequence,
+        (LEFT, BACK),
+        Planned(shape=shape, fov_mm=_AXIAL_FOV_MM, step_mm=_AXIAL_STEP_MM, thickness_mm=_AXIAL_STEP_MM),
+    )
 
 
 def localizer(patient: PhantomPatient) -> tuple[Stack, Stack, Stack]:
     """Sagittal, coronal and axial, one image each, fast and coarse."""
     sequence = Sequence(kind=SequenceKind.T1, tr_ms=120.0, te_ms=5.0)
     shape = (1, _LOCALIZER_MATRIX, _LOCALIZER_MATRIX)
-    size = (_LOCALIZER_STEP_MM, patient.config.fov_mm)
+    planned = Planned(
+        shape=shape,
+        fov_mm=patient.config.fov_mm or _LOCALIZER_FOV_MM,
+        step_mm=_LOCALIZER_STEP_MM,
+        thickness_mm=_LOCALIZER_STEP_MM,
+    )
     sagittal, coronal, axial = (
-        _image(patient, sequence, plane, shape, size) for plane in ((BACK, FEET), (LEFT, FEET), (LEFT, BACK))
+        _image(patient, sequence, plane, planned) for plane in ((BACK, FEET), (LEFT, FEET), (LEFT, BACK))
     )
     return sagittal, coronal, axial
 
@@ -57,12 +71,11 @@ def _image(
     patient: PhantomPatient,
     sequence: Sequence,
     plane: tuple[NDArray[np.float64], NDArray[np.float64]],
-    shape: tuple[int, int, int],
-    size_mm: tuple[float, float],
+    planned: Planned,
 ) -> Stack:
     subject = draw_subject(patient.index, seed=patient.seed, config=patient.config)
-    style = site_style(patient.index, seed=patient.seed, config=patient.config)
     rng = np.random.default_rng((patient.seed, patient.index, _DISTRACTOR_STREAM))
-    grid = plane_grid(row=plane[0], column=plane[1], centre_mm=np.zeros(3), shape=shape, spacing_mm=size_mm)
+    grid = plane_grid(row=plane[0], column=plane[1], centre_mm=np.zeros(3), stack=planned)
     signal, _ = paint_scene(subject.scene, grid, sequence)
-    return Stack(pixels=acquire(rng, signal, grid, style), grid=grid, sequence=sequence, step_mm=size_mm[0])
+    pixels = acquire(rng, signal, grid, subject.site, sequence.kind)
+    return Stack(pixels=pixels, grid=grid, sequence=sequence, step_mm=planned.step_mm)

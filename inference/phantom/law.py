@@ -1,4 +1,4 @@
-"""The label law of the phantom: how age, verdict and signs are drawn, and what Bayes knows from them.
+"""The label law of the phantom: how age, verdict and signs are drawn, what is kept of them, and what Bayes knows.
 
 The picture is painted from the signs alone, so no reader of images can beat `oracle_probability`.
 Source: phantom specification, item 7 (age law and table from the WFF paper and its public code; sign rates chosen).
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.datasets import SpineRegion
 from inference.findings import Verdict
 
 
@@ -57,18 +58,34 @@ class LesionTruth:
 
     level: str  # e.g. "L3"
     centre_mm: tuple[float, float, float]
-    diameter_mm: float  # largest half-axis of the planted shape, twice
+    diameter_mm: float  # largest diameter of its part in the bone, or of its first part outside
+    region: SpineRegion = SpineRegion.LUMBAR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MimicTruth:
+    """A harmless finding that is no tumour and has no box."""
+
+    kind: str  # e.g. "osteoporotic_fracture"
+    level: str
+    centre_mm: tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhantomTruth:
-    """What was planted. A lesion-free patient has no label, no sign, no log-odds and no lesion."""
+    """What was planted. A lesion-free patient has no label, family, look, sign, log-odds or lesion."""
 
     label: Verdict | None
     signs: dict[str, bool]
     log_odds_signs: float | None  # log P(malignant)/P(benign) from the signs and the mean prevalence
     log_odds_signs_age: float | None  # the same from the signs and the age
     lesions: tuple[LesionTruth, ...]
+    family: str = ""  # name of the look under the verdict, e.g. "hemangioma"
+    look: str = ""  # what the lesions are painted as, e.g. "striated"
+    region: SpineRegion = SpineRegion.LUMBAR  # that the first station shows; where the lesions lie
+    site: str = ""
+    difficulty: float = 1.0
+    mimics: tuple[MimicTruth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,42 +6,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.findings import Box, SequenceKind, Verdict
-from inference.phantom import law
-from inference.phantom.acquisition import SiteStyle, acquire, draw_sequences, draw_style, sagittal_grid
+from inference.datasets import SpineRegion
+from inference.findings import Box, SequenceKind
 from inference.phantom.boxes import boxes_per_slice
 from inference.phantom.grid import SliceGrid
-from inference.phantom.law import LesionTruth, PhantomTruth, Sign
-from inference.phantom.painting import paint_scene
-from inference.phantom.scene import Scene, draw_scene
+from inference.phantom.law import PhantomTruth
+from inference.phantom.lesions.painting import LesionMask
+from inference.phantom.painting.scene_painting import paint_scene
+from inference.phantom.scanner.acquisition import Artefact, acquire, draw_artefacts
+from inference.phantom.scanner.planning import Pose, Stack, draw_pose, sagittal_grid
+from inference.phantom.scanner.sites import SiteStyle, draw_sequences
+from inference.phantom.scanner.stations import PLANS, Station
+from inference.phantom.subject import PhantomConfig, Subject, draw_subject
 from inference.phantom.tissue import FatSuppression, Sequence
 
-# Each purpose has random numbers of its own, so that a change of one leaves the others as they were.
-_LAW_STREAM: Final = 1
-_SCENE_STREAM: Final = 2
+__all__ = ["PhantomConfig", "PhantomPatient", "PhantomSeries", "draw_subject", "generate_patient"]
+
 _SCANNER_STREAM: Final = 3
-_SITE_STREAM: Final = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhantomConfig:
-    """What a set of phantom patients has in common."""
-
-    matrix: int = 256  # rows = columns
-    difficulty: float = 1.0  # 1: signs as tabled, 0: signs say nothing
-    minimum_slices: int = 11
-    maximum_slices: int = 15
-    lesion_free_fraction: float = 0.2
-    fov_mm: float = 300.0
-    site_style: int | None = None  # a number: every patient from that one scanner; None: each from another
-
-    def __post_init__(self) -> None:
-        if self.matrix < 64 or self.fov_mm < 200.0:
-            raise ValueError(f"matrix {self.matrix}, fov_mm {self.fov_mm}: need at least 64 and 200 to show a spine")
-        if not 1 <= self.minimum_slices <= self.maximum_slices:
-            raise ValueError(f"slices {self.minimum_slices}..{self.maximum_slices}: need 1 <= minimum <= maximum")
-        if not 0.0 <= self.lesion_free_fraction <= 1.0:
-            raise ValueError(f"lesion_free_fraction is {self.lesion_free_fraction}, need 0..1")
+_NECK_THICKNESS_MM: Final = 3.5  # cervical slices are no thicker
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,6 +44,11 @@ class PhantomSeries:
     fat_suppression: FatSuppression
     boxes: tuple[tuple[Box, ...], ...]  # per slice, in the order of the lesions of the truth
     window: tuple[float, float]  # (centre, width)
+    station: Station
+    body_part: str  # BodyPartExamined of this station
+    pose: Pose
+    masks: tuple[LesionMask, ...]  # one per lesion of the truth, in this series' voxels
+    artefacts: tuple[Artefact, ...]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,23 +58,17 @@ class PhantomPatient:
     config: PhantomConfig
     age_years: int
     sex: str  # "F" or "M"
-    body_part: str  # BodyPartExamined
+    body_part: str  # BodyPartExamined of the first station
     truth: PhantomTruth
-    series: tuple[PhantomSeries, ...]  # T1, T2, T2FS
+    series: tuple[PhantomSeries, ...]  # T1, T2, T2FS of the first station, then of the next
+    site: str  # e.g. "S03"
+    style: SiteStyle  # habits of the site's scanner
+    family: str  # of the lesions, e.g. "hemangioma"; empty when lesion-free
+    regions: tuple[SpineRegion, ...]  # where the lesions lie; empty when lesion-free
 
     @property
     def patient_id(self) -> str:
         return f"PH-{self.index:06d}"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Subject:
-    """The patient before any image was taken."""
-
-    age_years: int
-    sex: str
-    truth: PhantomTruth
-    scene: Scene
 
 
 def generate_patient(index: int, *, seed: int, config: PhantomConfig) -> PhantomPatient:
@@ -96,76 +77,66 @@ def generate_patient(index: int, *, seed: int, config: PhantomConfig) -> Phantom
     Another release of numpy or scipy may round single grey values otherwise.
     """
     subject = draw_subject(index, seed=seed, config=config)
-    scanner = np.random.default_rng((seed, index, _SCANNER_STREAM))
-    style = site_style(index, seed=seed, config=config)
-    slices = int(scanner.integers(config.minimum_slices, config.maximum_slices + 1))
-    series = tuple(
-        _scan(subject.scene, sequence, style, rng, (slices, config))
-        for sequence, rng in zip(draw_sequences(scanner, style), scanner.spawn(3), strict=True)
-    )
+    series = take_images(subject, index, seed=seed, config=config)
     return PhantomPatient(
         index=index,
         seed=seed,
         config=config,
         age_years=subject.age_years,
         sex=subject.sex,
-        body_part=subject.scene.region,
+        body_part=PLANS[subject.station].body_part,
         truth=subject.truth,
         series=series,
+        site=subject.site.name,
+        style=subject.site,
+        family=subject.truth.family,
+        regions=tuple(dict.fromkeys(lesion.region for lesion in subject.truth.lesions)),
     )
 
 
-def draw_subject(index: int, *, seed: int, config: PhantomConfig) -> Subject:
-    """Age, truth and body of patient `index`; cheap, paints nothing."""
-    rng = np.random.default_rng((seed, index, _LAW_STREAM))
-    lesion_free = bool(rng.random() < config.lesion_free_fraction)
-    sex = "F" if rng.random() < 0.5 else "M"
-    sample = law.draw_law(rng, 1, difficulty=config.difficulty)
-    signs = {str(sign): bool(sample.signs[0, n]) and not lesion_free for n, sign in enumerate(Sign)}
-    scene_rng = np.random.default_rng((seed, index, _SCENE_STREAM))
-    scene = draw_scene(scene_rng, None if lesion_free else signs, fov_mm=config.fov_mm)
-    log_odds = float(law.sign_log_odds(sample.signs, difficulty=config.difficulty)[0])
-    age_log_odds = float(law.age_log_odds(sample.age_years)[0])
-    truth = PhantomTruth(
-        label=None if lesion_free else (Verdict.MALIGNANT if sample.malignant[0] else Verdict.BENIGN),
-        signs=signs,
-        log_odds_signs=None if lesion_free else log_odds + law.prevalence_log_odds(),
-        log_odds_signs_age=None if lesion_free else log_odds + age_log_odds,
-        lesions=_lesion_truths(scene),
+def take_images(
+    subject: Subject, index: int, *, seed: int, config: PhantomConfig, artefacts: tuple[Artefact, ...] | None = None
+) -> tuple[PhantomSeries, ...]:
+    """T1, T2 and T2FS of each station. `artefacts` None: each series has those that are drawn for it."""
+    series: list[PhantomSeries] = []
+    for number, station in enumerate((subject.station, PLANS[subject.station].neighbour)[: config.stations]):
+        scanner = np.random.default_rng((seed, index, _SCANNER_STREAM, number))
+        stack = _stack(scanner, station, subject.site, config)
+        for sequence, rng in zip(draw_sequences(scanner, subject.site), scanner.spawn(3), strict=True):
+            series.append(_scan(rng, subject, station, sequence, stack, artefacts))
+    return tuple(series)
+
+
+def _stack(rng: np.random.Generator, station: Station, style: SiteStyle, config: PhantomConfig) -> Stack:
+    """Size of the slices of one station: the site's habits within the limits of the set."""
+    slices = int(np.clip(style.slices + rng.integers(-1, 2), config.minimum_slices, config.maximum_slices))
+    thickness = min(style.thickness_mm, _NECK_THICKNESS_MM) if station is Station.CERVICAL else style.thickness_mm
+    usual = float(np.rint(PLANS[station].fov_mm * style.fov_scale / 5.0) * 5.0)
+    return Stack(
+        shape=(slices, config.matrix, config.matrix),
+        fov_mm=usual if config.fov_mm is None else config.fov_mm,
+        step_mm=round(thickness * (1.0 + style.gap), 2),
+        thickness_mm=thickness,
     )
-    return Subject(age_years=int(sample.age_years[0]), sex=sex, truth=truth, scene=scene)
-
-
-def site_style(index: int, *, seed: int, config: PhantomConfig) -> SiteStyle:
-    """The scanner: of the whole set when `config.site_style` is a number, else of this patient."""
-    if config.site_style is not None:
-        return draw_style(np.random.default_rng((config.site_style, _SITE_STREAM)))
-    return draw_style(np.random.default_rng((seed, index, _SITE_STREAM)))
-
-
-def _lesion_truths(scene: Scene) -> tuple[LesionTruth, ...]:
-    truths = []
-    for plan in scene.lesions:
-        x, y, z = plan.vertebra.frame.to_lps(plan.core.centre if plan.core is not None else (0.0, 0.0, 0.0))
-        centre = (float(x), float(y), float(z))
-        truths.append(LesionTruth(level=plan.vertebra.level, centre_mm=centre, diameter_mm=plan.diameter_mm))
-    return tuple(truths)
 
 
 def _scan(
-    scene: Scene,
-    sequence: Sequence,
-    style: SiteStyle,
     rng: np.random.Generator,
-    stack: tuple[int, PhantomConfig],
+    subject: Subject,
+    station: Station,
+    sequence: Sequence,
+    stack: Stack,
+    wanted: tuple[Artefact, ...] | None,
 ) -> PhantomSeries:
-    slices, config = stack
-    step = round(style.thickness_mm * (1.0 + style.gap), 2)
-    shape = (slices, config.matrix, config.matrix)
-    grid = sagittal_grid(rng, shape=shape, fov_mm=config.fov_mm, step_mm=step)
-    signal, masks = paint_scene(scene, grid, sequence)
-    pixels = acquire(rng, signal, grid, style)
-    pixel_mm = config.fov_mm / config.matrix
+    plan, pose = PLANS[station], draw_pose(rng)
+    z = subject.scene.spine.height_of(plan.centre_level)
+    x, wall = subject.scene.spine.wall_at(z)
+    grid = sagittal_grid(np.array([x, wall - plan.before_mm, z]), pose, stack)
+    signal, masks = paint_scene(subject.scene, grid, sequence)
+    drawn = draw_artefacts(rng)
+    artefacts = drawn if wanted is None else wanted
+    pixels = acquire(rng, signal, grid, subject.site, sequence.kind, artefacts)
+    pixel_mm = stack.fov_mm / stack.shape[2]
     return PhantomSeries(
         kind=sequence.kind,
         pixels=pixels,
@@ -173,14 +144,19 @@ def _scan(
         orientation=plane_orientation(grid),
         positions_mm=plane_positions(grid),
         pixel_spacing_mm=(pixel_mm, pixel_mm),
-        slice_thickness_mm=style.thickness_mm,
-        spacing_mm=step,
+        slice_thickness_mm=stack.thickness_mm,
+        spacing_mm=stack.step_mm,
         tr_ms=sequence.tr_ms,
         te_ms=sequence.te_ms,
         ti_ms=sequence.ti_ms,
         fat_suppression=sequence.fat_suppression,
-        boxes=boxes_per_slice(masks, slices, matrix=config.matrix),
+        boxes=boxes_per_slice(masks, stack.shape[0], matrix=stack.shape[2]),
         window=central_window(pixels),
+        station=station,
+        body_part=plan.body_part,
+        pose=pose,
+        masks=masks,
+        artefacts=artefacts,
     )
 
 
@@ -197,7 +173,7 @@ def plane_positions(grid: SliceGrid) -> NDArray[np.float64]:
     return positions
 
 
-def central_window(pixels: NDArray[np.uint16]) -> tuple[float, float]:
+def central_window(pixels: NDArray[np.number]) -> tuple[float, float]:
     """Window (centre, width) from the central third of the columns: fat near the coil would hide the spine."""
     third = pixels.shape[2] // 3
     low, high = np.percentile(pixels[:, ::2, third : 2 * third : 2], (1.0, 99.6))

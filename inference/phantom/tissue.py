@@ -49,20 +49,28 @@ class Tissue:
 # Source of spine values: Drake-Perez 2018 (PMC7410772), de Bazelaire 2004; others chosen to give the usual contrasts.
 AIR: Final = Tissue(0.0, 1000.0, 50.0)
 FAT: Final = Tissue(1.0, 900.0, 40.0, 0.93)
+BROWN_FAT: Final = Tissue(0.95, 900.0, 45.0, 0.7)  # fat with vessels and septa
 MUSCLE: Final = Tissue(0.85, 898.0, 33.0, 0.02)
 SKIN: Final = Tissue(0.75, 700.0, 30.0, 0.1)
 CORTEX: Final = Tissue(0.10, 500.0, 12.0)
 LIGAMENT: Final = Tissue(0.30, 700.0, 22.0)
+CARTILAGE: Final = Tissue(0.55, 700.0, 30.0)
 CSF: Final = Tissue(1.0, 4273.0, 1578.0)
 CORD: Final = Tissue(0.75, 780.0, 102.0)
-ANNULUS: Final = Tissue(0.45, 620.0, 36.0)
+BRAIN: Final = Tissue(0.80, 820.0, 92.0)
+OUTER_ANNULUS: Final = Tissue(0.36, 600.0, 25.0)
+ANNULUS: Final = Tissue(0.62, 620.0, 44.0)
+NUCLEUS_YOUNG: Final = Tissue(0.92, 1165.0, 165.0)
+NUCLEUS_DRY: Final = Tissue(0.60, 620.0, 48.0)
 FLOWING_BLOOD: Final = Tissue(0.16, 1200.0, 60.0)
 SLOW_BLOOD: Final = Tissue(0.80, 1400.0, 130.0)
-NUCLEUS_YOUNG: Final = Tissue(0.86, 1165.0, 140.0)
-NUCLEUS_DRY: Final = Tissue(0.50, 560.0, 52.0)
 BOWEL: Final = Tissue(0.80, 950.0, 62.0)
 BOWEL_FLUID: Final = Tissue(0.92, 2200.0, 260.0)
+STOOL: Final = Tissue(0.55, 600.0, 45.0, 0.15)
 ORGAN: Final = Tissue(0.78, 650.0, 55.0)
+URINE: Final = Tissue(1.0, 3800.0, 900.0)
+GLAND: Final = Tissue(0.85, 1100.0, 85.0)
+LUNG: Final = Tissue(0.06, 1000.0, 30.0)
 
 
 def marrow(fat_fraction: float) -> Tissue:
@@ -90,12 +98,14 @@ def blend(first: Tissue, second: Tissue, part: float) -> Tissue:
     )
 
 
-def signal(tissue: Tissue, sequence: Sequence) -> float:
-    """Magnitude of the (inversion-prepared) spin echo, water and fat in phase; 1 = fully relaxed water."""
+def signal(tissue: Tissue, sequence: Sequence) -> tuple[float, float]:
+    """Water and fat part of the (inversion-prepared) spin echo; 1 = fully relaxed water.
+
+    The parts keep their sign: what an inversion leaves negative cancels against the other where they meet in a voxel.
+    """
     water = _pool(tissue.t1_ms, tissue.t2_ms, sequence)
-    fat = _pool(FAT_T1_MS, FAT_T2_FSE_MS if sequence.turbo else FAT_T2_MS, sequence)
-    fat *= sequence.residual_fat
-    return float(abs(tissue.pd * ((1.0 - tissue.fat) * water + tissue.fat * fat)))
+    fat = _pool(FAT_T1_MS, FAT_T2_FSE_MS if sequence.turbo else FAT_T2_MS, sequence) * sequence.residual_fat
+    return float(tissue.pd * (1.0 - tissue.fat) * water), float(tissue.pd * tissue.fat * fat)
 
 
 def _pool(t1_ms: float, t2_ms: float, sequence: Sequence) -> float:

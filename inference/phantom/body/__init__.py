@@ -1,0 +1,1 @@
+"""The body around the spine: outline, back, neck, chest, abdomen, vessels."""

@@ -1,0 +1,1 @@
+"""Tumours and what looks like them: families, solids, insides, mimics."""

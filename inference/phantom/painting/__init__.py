@@ -1,0 +1,1 @@
+"""Painters of the spine, and the order in which a scene is painted."""

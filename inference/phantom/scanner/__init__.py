@@ -1,0 +1,1 @@
+"""Sites, planning of slices, and the acquisition with its artefacts."""

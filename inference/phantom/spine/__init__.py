@@ -1,0 +1,1 @@
+"""The spine as numbers: levels, curves, vertebrae, discs, canal. Paints nothing."""
