@@ -85,7 +85,7 @@ def lesion_tissue(*, t1_dark: bool, fs_bright: bool) -> Tissue:
     """
     if t1_dark:
         return Tissue(0.95, 1600.0, 100.0) if fs_bright else Tissue(0.56, 1250.0, 62.0)
-    return Tissue(1.0, 700.0, 170.0, 0.45) if fs_bright else Tissue(1.05, 700.0, 80.0, 0.78)
+    return Tissue(1.15, 720.0, 170.0, 0.47) if fs_bright else Tissue(1.05, 700.0, 80.0, 0.78)
 
 
 def blend(first: Tissue, second: Tissue, part: float) -> Tissue:

@@ -77,7 +77,7 @@ def _pattern(plan: LesionPlan, region: Region, noise: NoiseField, sdf: Float32) 
         pattern -= np.float32(0.4) * np.exp(-np.float32(0.5) * ((sdf + np.float32(3.2)) / np.float32(0.8)) ** 2)
     elif plan.look is Look.LOBULATED:
         sheets = np.abs(noise.on(region, (9.0, 9.0, 9.0), 101.0))
-        pattern -= np.float32(0.45) * np.clip(1.0 - np.float32(8.0) * sheets, 0.0, 1.0)
+        pattern -= np.float32(0.35) * np.clip(1.0 - np.float32(8.0) * sheets, 0.0, 1.0)
     elif plan.look is Look.HAEMORRHAGIC:
         pattern += np.float32(0.2) * noise.on(region, (8.0, 7.0, 7.0), 103.0)
     return pattern

@@ -78,7 +78,7 @@ def test_the_cord_ends_at_the_first_lumbar_vertebra_and_the_sac_in_the_sacrum(sp
 
 def test_lesions_are_spread_over_the_regions_as_in_the_paper() -> None:
     config = PhantomConfig(lesion_free_fraction=0.0)
-    count = 500
+    count = 300
 
     seen = Counter(draw_subject(index, seed=17, config=config).truth.region for index in range(count))
 

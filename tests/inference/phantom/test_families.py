@@ -1,14 +1,18 @@
 """Families: each occurs, keeps to its region and class, and is painted with the signal that its signs say."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from inference.datasets import SpineRegion
 from inference.findings import Verdict
-from inference.phantom import PhantomConfig, PhantomSeries, Sign, generate_patient
+from inference.phantom import PhantomConfig, PhantomSeries, Sign
+from inference.phantom.grid import SliceGrid
 from inference.phantom.lesions.families import Family, Look, draw_look, family_of
+from inference.phantom.lesions.plans import LesionPlan
+from inference.phantom.patient import take_images
 from inference.phantom.subject import Subject, draw_subject
 
 SEED = 31
@@ -70,18 +74,20 @@ def test_every_family_paints_a_box_in_every_series_and_changes_the_signal_as_its
 ) -> None:
     index = [subject.truth.family for subject in subjects].index(family)
 
-    patient = generate_patient(index, seed=SEED, config=CONFIG)
+    subject = subjects[index]
+    healthy = replace(subject, scene=replace(subject.scene, lesions=()))
 
-    assert patient.family == family
-    assert all(any(series.boxes) for series in patient.series)
-    t1, _, fs = patient.series
-    assert (relative_signal(t1) < 1.12) is patient.truth.signs[Sign.T1_DARK]
-    if patient.truth.signs[Sign.FS_BRIGHT]:
-        assert relative_signal(fs) > 1.9
+    with_lesion, without = (take_images(one, index, seed=SEED, config=CONFIG) for one in (subject, healthy))
+
+    assert all(any(series.boxes) for series in with_lesion)
+    t1, _, fs = (lesion_to_marrow(subject.scene.lesions[0], *pair) for pair in zip(with_lesion, without, strict=True))
+    assert t1 < 0.9 if subject.truth.signs[Sign.T1_DARK] else t1 > 1.1
+    assert fs > 1.5 if subject.truth.signs[Sign.FS_BRIGHT] else fs < 1.5
 
 
-def relative_signal(series: PhantomSeries) -> float:
-    """Mean stored value in the first lesion over the median around it."""
-    mask = series.masks[0]
-    around = series.pixels[mask.index[0]][:, :, mask.index[2]]
-    return float(series.pixels[mask.index][mask.voxels].mean() / np.median(around))
+def lesion_to_marrow(plan: LesionPlan, with_lesion: PhantomSeries, without: PhantomSeries) -> float:
+    """Mean stored value in the lesion over the mean in the healthy body of its vertebra."""
+    mask = with_lesion.masks[0]
+    around = plan.vertebra.around(SliceGrid(without.affine_lps, without.pixels.shape), 1.0)
+    marrow = without.pixels[around.index][plan.vertebra.body_sdf(around) < -2.0]
+    return float(with_lesion.pixels[mask.index][mask.voxels].mean() / marrow.mean())
