@@ -6,6 +6,7 @@ that several processes share one copy. No pickles.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,7 +62,7 @@ class LabelledPatient:
 
 
 class DataSetWriter:
-    """Writes a data set patient by patient; `close` writes the index."""
+    """Writes a data set patient by patient; `close` writes the index, whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,7 +87,12 @@ class DataSetWriter:
 
     def close(self, patients: Iterable[LabelledPatient]) -> None:
         index = [_to_json(patient) for patient in patients]
-        (self._folder / INDEX).write_text(json.dumps(index))
+        unfinished = self._folder / f"{INDEX}.part"
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(index))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._folder / INDEX)
 
 
 def open_data_set(folder: Path) -> list[LabelledPatient]:

@@ -27,6 +27,7 @@ from inference.phantom.tissue import FatSuppression
 
 # Names the phantom inside UUIDv5; drawn once, any fixed value would do.
 _NAMESPACE: Final = uuid.UUID("5f0c2c1e-7a53-5b0e-9b36-0d7c9a3f6e11")
+MANUFACTURER: Final = "PHANTOM"
 _IMPLEMENTATION_NAME: Final = "SPINENODE_PHANT"
 _STUDY_DATE: Final = "20240101"  # no clock: reruns must give the same bytes
 _FIELD_STRENGTH_T: Final = 1.5
@@ -186,7 +187,7 @@ def _add_series(dataset: Dataset, patient: PhantomPatient, stack: _Stack) -> Non
     dataset.PatientPosition = "HFS"
     dataset.FrameOfReferenceUID = phantom_uid(patient, "frame")
     dataset.PositionReferenceIndicator = ""
-    dataset.Manufacturer = "PHANTOM"
+    dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = "SPINE PHANTOM"
     dataset.QualityControlImage = "YES"
     dataset.BurnedInAnnotation = "NO"
