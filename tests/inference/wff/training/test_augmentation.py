@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from inference.wff.augmentation import (
-    AugmentationConfig,
+from inference.wff.training.augmentation import (
+    NO_MOVEMENT,
+    GreyChanges,
+    Movement,
     Patch,
+    SelfCutMix,
     change_grey_values,
     cut_patches,
     move,
@@ -12,7 +17,7 @@ from inference.wff.augmentation import (
     self_cut_mix,
 )
 
-ALWAYS = AugmentationConfig(paste_probability=1.0)
+ALWAYS = SelfCutMix(probability=1.0)
 
 
 def boxes_of(*corners: tuple[float, float, float, float]) -> np.ndarray:
@@ -64,7 +69,7 @@ def test_a_moved_lesion_lies_under_its_moved_box(seed: int) -> None:
     image = torch.zeros(1, 128, 160)
     image[0, 50:74, 60:90] = 100.0
 
-    moved, boxes = move(image, boxes_of((60, 50, 90, 74)), AugmentationConfig(), np.random.default_rng(seed))
+    moved, boxes = move(image, boxes_of((60, 50, 90, 74)), Movement(), np.random.default_rng(seed))
 
     ys, xs = torch.nonzero(moved[0] > 50, as_tuple=True)
     found = [xs.min().item(), ys.min().item(), xs.max().item() + 1, ys.max().item() + 1]
@@ -72,7 +77,7 @@ def test_a_moved_lesion_lies_under_its_moved_box(seed: int) -> None:
 
 
 def test_a_box_that_leaves_the_image_is_dropped() -> None:
-    shifted = AugmentationConfig(scale=(1.0, 1.0), shift=0.5)
+    shifted = Movement(scale=(1.0, 1.0), shift=0.5)
     rng = np.random.default_rng(3)
 
     kept = [len(move(torch.zeros(1, 64, 64), boxes_of((0, 0, 8, 8)), shifted, rng)[1]) for _ in range(40)]
@@ -83,9 +88,22 @@ def test_a_box_that_leaves_the_image_is_dropped() -> None:
 def test_grey_values_stay_in_range_and_repeat_with_their_seed() -> None:
     x = torch.linspace(0, 255, 4096).reshape(1, 64, 64)
 
-    once = change_grey_values(x, AugmentationConfig(), np.random.default_rng(7))
-    again = change_grey_values(x, AugmentationConfig(), np.random.default_rng(7))
+    once = change_grey_values(x, GreyChanges(), np.random.default_rng(7))
+    again = change_grey_values(x, GreyChanges(), np.random.default_rng(7))
 
     assert torch.equal(once, again)
     assert not torch.equal(once, x)
     assert 0 <= once.min() <= once.max() <= 255
+
+
+def test_a_flipped_lesion_lies_under_its_flipped_box() -> None:
+    image = torch.zeros(1, 64, 80)
+    image[0, 20:30, 10:26] = 100.0
+
+    moved, boxes = move(
+        image, boxes_of((10, 20, 26, 30)), replace(NO_MOVEMENT, flip_probability=1.0), np.random.default_rng(0)
+    )
+
+    assert boxes.tolist() == [[54, 20, 70, 30]]
+    assert (moved[0, 20:30, 54:70] > 99).all()
+    assert moved.sum().item() == pytest.approx(image.sum().item(), rel=1e-3)
