@@ -8,10 +8,14 @@ from typing import Annotated, Final
 import typer
 
 from node.commands import (
+    calibrate,
     case,
     configuration,
+    data,
     database,
     demo,
+    evaluate,
+    explain,
     outbox,
     quarantine,
     report,
@@ -19,7 +23,9 @@ from node.commands import (
     sending,
     serving,
     status,
+    train,
     verify,
+    weights,
 )
 from node.commands.surroundings import GlobalOptions
 
@@ -45,6 +51,12 @@ for group in (
     configuration,
     database,
     demo,
+    data,
+    weights,
+    train,
+    calibrate,
+    evaluate,
+    explain,
 ):
     group.register(app)
 
