@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import LabelsError
 from inference.findings import Box, SequenceKind, Verdict
 
 INDEX = "patients.json"
@@ -98,6 +99,16 @@ class DataSetWriter:
 def open_data_set(folder: Path) -> list[LabelledPatient]:
     """Reads the index only. Raises FileNotFoundError naming the index when the folder holds no data set."""
     return [_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text())]
+
+
+def whole_data_set(folder: Path) -> list[LabelledPatient]:
+    """The patients, each once. Raises LabelsError when the index is damaged, OSError when it cannot be read."""
+    try:
+        patients = open_data_set(folder)
+        require_disjoint({"the data set": patients})
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabelsError(f"{folder / INDEX} is damaged ({error}); make the data set again") from error
+    return patients
 
 
 def require_disjoint(splits: Mapping[str, Sequence[LabelledPatient]]) -> None:

@@ -18,8 +18,8 @@ _PHANTOM: Final = "phantom"
 
 def is_phantom_image(file: Path) -> bool:
     """Whether a DICOM file shows the phantom, also after other hands changed its identity."""
-    head = dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer", "QualityControlImage"])
-    return bool(head.get("Manufacturer") == MANUFACTURER and head.get("QualityControlImage") == "YES")
+    head = dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
+    return bool(head.get("Manufacturer") == MANUFACTURER)
 
 
 def mark_as_phantom(data_set: Path) -> None:

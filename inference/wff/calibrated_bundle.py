@@ -18,7 +18,12 @@ from inference.wff.calibration_card import SiteData, model_card
 _SUFFIX: Final = "-calibrated"
 _VERSION: Final = "-calibrated."
 _PACKAGES: Final = ("spinenode", "torch", "numpy", "scipy")
-_OF_THE_PARENT: Final = ("measured", "cross_validation")  # say nothing of the child
+_OF_THE_PARENT: Final = (
+    "measured",
+    "cross_validation",
+    "calibration",
+    "parent",
+)  # told of the parent, not of the child
 _SETTLED_BY_WRITING: Final = ("schema", "files")
 
 
@@ -67,7 +72,7 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
         "version": _next_version(parent.identity.version),
         "phantom_trained": phantom,
         "trained_on": f"{parent.identity.trained_on}; probabilities calibrated on {who}",
-        "validated_on": f"before its calibration: {parent.identity.validated_on}; {_validated(calibration, who)}",
+        "validated_on": f"before its calibration: {parent.identity.validated_on}; {_validated(calibration, who, data)}",
         "config": {**before["config"], "fusion": asdict(calibration.model.fusion)},
         "age_table": list(calibration.model.age_table.malignant),
         "parent": {
@@ -93,10 +98,12 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
     }
 
 
-def _validated(calibration: SiteCalibration, who: str) -> str:
+def _validated(calibration: SiteCalibration, who: str, data: SiteData) -> str:
+    """In every report of the bundle: it must not claim more than was measured."""
     before, after = calibration.before, calibration.after
+    seen = ", of whom the model may have seen some in its training" if data.overlap else ""
     return (
-        f"cross-validated on {who}: decision right in {after.accuracy} (before: {before.accuracy}), "
+        f"cross-validated on {who}{seen}: decision right in {after.accuracy} (before: {before.accuracy}), "
         f"log loss {after.log_loss:.3f} (before: {before.log_loss:.3f})"
     )
 

@@ -1,10 +1,9 @@
 """From a bundle and a site's data set to a calibrated bundle."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from inference.bundle import Bundle, open_bundle
-from inference.datasets import INDEX, LabelledPatient, open_data_set, require_disjoint
+from inference.datasets import whole_data_set
 from inference.errors import CalibrationError
 from inference.findings import BundleIdentity
 from inference.runtime import Device, Runtime
@@ -12,10 +11,9 @@ from inference.wff.calibrated_bundle import overlap_of, write_calibrated_bundle
 from inference.wff.calibration import SiteCalibration, SiteModel, calibrate
 from inference.wff.calibration_card import SiteData
 from inference.wff.measurement import classify_all, detect_all
+from inference.wff.patient_counter import Report, patient_counter
 from inference.wff.training.data_facts import data_facts
 from inference.wff.weights import load_model
-
-Report = Callable[[str, int, int], None]  # stage, patients done, of how many
 
 
 class CalibrationRun:
@@ -25,7 +23,7 @@ class CalibrationRun:
         self.parent: Bundle = open_bundle(bundle)
         if self.parent.identity.pipeline != "wff":
             raise CalibrationError(f"{bundle} is of pipeline {self.parent.identity.pipeline!r}; only wff is calibrated")
-        patients = _patients_of(data)
+        patients = whole_data_set(data)
         facts = data_facts(data, patients)
         self.data = SiteData(
             sha256=facts.sha256, is_phantom=facts.is_phantom, overlap=overlap_of(self.parent, facts.sha256, patients)
@@ -45,9 +43,11 @@ class CalibrationRun:
         model = load_model(self.parent, runtime=Runtime(device=Device.AUTO if processes == 1 else Device.CPU))
         fusion, count = model.config.fusion, len(self._patients)
         detected = detect_all(
-            model, self._patients, processes=processes, progress=_counter("lesion detector", count, report)
+            model, self._patients, processes=processes, progress=patient_counter("lesion detector", count, report)
         )
-        classified = classify_all(model, detected, fusion, progress=_counter("sequence classifier", count, report))
+        classified = classify_all(
+            model, detected, fusion, progress=patient_counter("sequence classifier", count, report)
+        )
         return calibrate(SiteModel(fusion, model.age_table), classified)
 
     def write(
@@ -60,24 +60,3 @@ class CalibrationRun:
                 f"before {made.before.log_loss:.4f}; nothing was written (--even-if-worse writes it all the same)"
             )
         return write_calibrated_bundle(out, self.parent, made, self.data, name=name)
-
-
-def _patients_of(data: Path) -> list[LabelledPatient]:
-    try:
-        patients = open_data_set(data)
-        require_disjoint({"the data set": patients})
-    except (ValueError, KeyError, TypeError) as error:
-        raise CalibrationError(f"{data / INDEX} is damaged ({error}); make the data set again") from error
-    return patients
-
-
-def _counter(stage: str, total: int, report: Report | None) -> Callable[[], None]:
-    done = 0
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        if report is not None:
-            report(stage, done, total)
-
-    return one_more

@@ -1,6 +1,6 @@
 """From a bundle and a data set to an evaluation: opens and checks everything, then runs the networks once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -8,18 +8,17 @@ from typing import Any, Final
 import torch
 
 from inference.bundle import Bundle, open_bundle
-from inference.datasets import INDEX, LabelledPatient, open_data_set, require_disjoint, split_hash
+from inference.datasets import LabelledPatient, split_hash, whole_data_set
 from inference.errors import BundleError, EvaluationError
 from inference.evaluation.readers import ReaderVerdicts, read_readers
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import Subject
 from inference.wff.evaluation import evaluate_patients, require_both_classes
 from inference.wff.measurement import detect_all
+from inference.wff.patient_counter import Report, patient_counter
 from inference.wff.training.data_facts import data_facts
 from inference.wff.training.splits import Splits, read_splits
 from inference.wff.weights import load_model
-
-Report = Callable[[str, int, int], None]  # stage, patients done, of how many
 
 HELD_OUT: Final = "held_out"
 _TRAINING: Final = "training"
@@ -56,7 +55,7 @@ class EvaluationRun:
             raise BundleError(
                 f"{request.bundle} is of pipeline {self._bundle.identity.pipeline!r}; only wff is evaluated here"
             )
-        everybody = _patients_of(request.data)
+        everybody = whole_data_set(request.data)
         splits = None if request.splits is None else read_splits(request.splits, everybody)
         self.patients = everybody if splits is None else _part(splits, request.part)
         require_both_classes(self.patients)
@@ -75,24 +74,15 @@ class EvaluationRun:
             model,
             self.patients,
             processes=processes,
-            progress=_counter("lesion detector", len(self.patients), report),
+            progress=patient_counter("lesion detector", len(self.patients), report),
         )
         return evaluate_patients(
             model,
             detected,
             seed=self._seed,
             readers=self._readers,
-            progress=_counter("sequence classifier", with_lesion, report),
+            progress=patient_counter("sequence classifier", with_lesion, report),
         )
-
-
-def _patients_of(data: Path) -> list[LabelledPatient]:
-    try:
-        patients = open_data_set(data)
-        require_disjoint({"the data set": patients})
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{data / INDEX} is damaged ({error}); make the data set again") from error
-    return patients
 
 
 def _part(splits: Splits, name: str) -> list[LabelledPatient]:
@@ -130,7 +120,11 @@ def seen_before(metadata: Mapping[str, Any], data_sha256: str, splits_sha256: st
     """What the bundle's record of its training says of these patients, as one sentence; "" when it says nothing."""
     training = metadata.get("training")
     record = training if isinstance(training, dict) else {}
+    if data_sha256 in _calibrated_on(metadata):
+        return "The bundle was calibrated on patients of this very data set: these may be among them."
     if splits_sha256 and record.get("split_sha256") == splits_sha256:
+        if record.get("data_sha256") != data_sha256:
+            return "The bundle was trained with this split of another data set: its names may mean other patients here."
         if part == HELD_OUT:
             return "The training of the bundle held these patients out: its record names the same split."
         return "The bundle was trained on these patients: nothing here is of patients unseen by it."
@@ -141,13 +135,13 @@ def seen_before(metadata: Mapping[str, Any], data_sha256: str, splits_sha256: st
     return ""
 
 
-def _counter(stage: str, total: int, report: Report | None) -> Callable[[], None]:
-    done = 0
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        if report is not None:
-            report(stage, done, total)
-
-    return one_more
+def _calibrated_on(metadata: Mapping[str, Any]) -> list[str]:
+    """Hashes of the data sets of all calibrations, the last one first."""
+    hashes: list[str] = []
+    record: object = metadata
+    while isinstance(record, Mapping):
+        calibration = record.get("calibration")
+        if isinstance(calibration, Mapping):
+            hashes.append(str(calibration.get("data_sha256")))
+        record = record.get("parent")
+    return hashes

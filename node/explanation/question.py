@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydicom import dcmread
 from sqlalchemy.orm import Session
 
 from inference.case import Case
 from inference.errors import ExplanationError
 from inference.findings import Findings
 from inference.findings_json import from_json
+from inference.heads import DAMAGED, is_disk_error
 from inference.pipeline import bundle_identity, load_pipeline
 from node.errors import NodeError
 from storage import cases
@@ -30,11 +32,25 @@ class Question:
 
 
 def of_files(folder: Path, bundle: Path | None) -> Question:
-    """All files below a folder, taken for one patient. Raises NodeError where there is none."""
+    """All files below a folder. Raises NodeError where there is none, or where they are of several patients."""
     files = tuple(sorted(file for file in folder.rglob("*") if file.is_file()))
     if not files:
         raise NodeError(f"{folder} holds no files: name a folder with the DICOM files of one patient")
+    patients = len({patient for file in files if (patient := _patient_of(file)) is not None})
+    if patients > 1:
+        raise NodeError(f"{folder} holds images of {patients} patients: name a folder with the files of one")
     return Question(subject=f"{len(files)} files", case=Case(case_id="files", files=files), bundle=bundle)
+
+
+def _patient_of(file: Path) -> tuple[str, str] | None:
+    """PatientID and its issuer, which part patients everywhere in the node; None: not a DICOM file that can be read."""
+    try:
+        head = dcmread(file, stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"])
+        return str(head.get("PatientID", "")).strip(), str(head.get("IssuerOfPatientID", "")).strip()
+    except DAMAGED as error:  # the pipeline tells of such files
+        if is_disk_error(error):
+            raise
+        return None
 
 
 def of_case(session: Session, case: CaseRow, files: FileStore, bundle: Path | None) -> Question:

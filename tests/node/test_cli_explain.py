@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 from html.parser import HTMLParser
 from pathlib import Path
@@ -310,6 +311,23 @@ def test_a_folder_without_files_is_named(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["explain", "--files", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
 
     assert f"{tmp_path} holds no files" in capsys.readouterr().err
+
+
+def test_files_of_two_patients_are_never_explained_as_one(
+    bundle: Path, study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(study, folder)
+    file = next(file for file in sorted(folder.rglob("*")) if file.is_file())
+    image = dcmread(file)
+    image.PatientID = "ANOTHER"
+    image.save_as(file)
+
+    status = main(["explain", "--files", str(folder), "--bundle", str(bundle), "--out", str(tmp_path / "out")])
+
+    assert status == 1
+    assert f"{folder} holds images of 2 patients" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_without_any_series_of_the_spine_have_no_decision_to_explain(

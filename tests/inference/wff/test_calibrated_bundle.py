@@ -88,7 +88,18 @@ def test_a_second_calibration_names_the_first_as_its_parent(
     second = write_calibrated_bundle(tmp_path / "second", open_bundle(tmp_path / "first"), made, DATA)
 
     assert (second.name, second.version) == ("micro-calibrated", "0-calibrated.2")
-    assert json.loads((tmp_path / "second" / METADATA).read_text())["parent"]["sha256"] == first.sha256
+    told = json.loads((tmp_path / "second" / METADATA).read_text())["parent"]
+    assert told["sha256"] == first.sha256
+    assert told["calibration"]["data_sha256"] == DATA.sha256
+    assert told["parent"]["sha256"] == parent.identity.sha256
+
+
+def test_what_was_measured_on_patients_of_the_training_says_so_in_every_report(
+    parent: Bundle, made: SiteCalibration, tmp_path: Path
+) -> None:
+    identity = write_calibrated_bundle(tmp_path / "new", parent, made, replace(DATA, overlap="This very data set."))
+
+    assert "of whom the model may have seen some in its training: decision right in" in identity.validated_on
 
 
 @pytest.mark.parametrize(

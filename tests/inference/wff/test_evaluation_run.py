@@ -5,7 +5,7 @@ import pytest
 
 from inference.bundle import METADATA
 from inference.datasets import INDEX, open_data_set
-from inference.errors import BundleError, EvaluationError, SettingsError
+from inference.errors import BundleError, EvaluationError, LabelsError, SettingsError
 from inference.evaluation.files import DATA, PAGE, write_evaluation
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Verdict
@@ -129,7 +129,7 @@ def test_a_data_set_of_one_class_is_refused_before_the_networks_run(tmp_path: Pa
 def test_a_damaged_index_is_named(bundle: Path, data: Path, content: str) -> None:
     (data / INDEX).write_text(content)
 
-    with pytest.raises(EvaluationError, match=r"patients\.json is damaged"):
+    with pytest.raises(LabelsError, match=r"patients\.json is damaged"):
         EvaluationRun(EvaluationRequest(bundle=bundle, data=data))
 
 
@@ -161,6 +161,24 @@ RECORD = {"training": {"split_sha256": "s1", "data_sha256": "d1"}}
 )
 def test_the_bundle_s_record_tells_what_it_has_seen(data_sha256: str, splits_sha256: str, part: str, told: str) -> None:
     assert told in seen_before(RECORD, data_sha256, splits_sha256, part)
+
+
+@pytest.mark.parametrize("part", ["", "held_out"])
+@pytest.mark.parametrize(
+    "calibrated", [{"calibration": {"data_sha256": "d1"}}, {"parent": {"calibration": {"data_sha256": "d1"}}}]
+)
+def test_patients_that_the_bundle_was_calibrated_on_are_not_called_unseen(
+    calibrated: dict[str, object], part: str
+) -> None:
+    told = seen_before({**RECORD, **calibrated}, "d1", "s1", part)
+
+    assert "was calibrated on patients of this very data set" in told
+
+
+def test_a_split_of_another_data_set_tells_nothing_of_these_patients() -> None:
+    told = seen_before(RECORD, "d2", "s1", "held_out")
+
+    assert "its names may mean other patients" in told
 
 
 @pytest.mark.parametrize("metadata", [RECORD, {}, {"training": None}])
