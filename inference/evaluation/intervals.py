@@ -27,7 +27,9 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} (95 % CI {self.low:.3f}-{self.high:.3f})"
+        bounds = f"{self.low:.3f}-{self.high:.3f}"
+        # one without width says nothing of the doubt: no resample differed
+        return f"{self.value:.3f} ({'no interval' if self.low == self.high else f'95 % CI {bounds}'})"
 
 
 class Resampling:

@@ -205,7 +205,7 @@ def _weights(fusion: FusionConfig) -> str:
 
 
 def _estimate(one: Estimate) -> str:
-    return f"{one.value:.3f} ({one.low:.3f}-{one.high:.3f})"
+    return str(one).replace("95 % CI ", "")  # the head of the table says it
 
 
 def _paragraph(text: str) -> str:

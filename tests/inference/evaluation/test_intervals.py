@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inference.evaluation.intervals import Resampling
+from inference.evaluation.intervals import Estimate, Resampling
 
 TRUTH = [True, False, False, True, False]
 
@@ -57,3 +57,8 @@ def test_resamples_that_cannot_say_are_left_out_of_the_interval() -> None:
 def test_patients_of_one_class_are_refused(truth: list[bool]) -> None:
     with pytest.raises(ValueError, match="malignant and benign"):
         Resampling(truth, seed=1)
+
+
+def test_an_interval_without_width_is_not_told_as_certainty() -> None:
+    assert str(Estimate(1.0, 1.0, 1.0)) == "1.000 (no interval)"
+    assert str(Estimate(0.8, 0.7, 0.9)) == "0.800 (95 % CI 0.700-0.900)"
