@@ -7,4 +7,4 @@ from bench import inference, receive, send
 argparse.ArgumentParser(prog="bench", description=__doc__).parse_args()
 receive.main([])
 send.main([])
-inference.main()
+inference.main([])

@@ -6,6 +6,7 @@ that several processes share one copy. No pickles.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.errors import LabelsError
 from inference.findings import Box, SequenceKind, Verdict
 
 INDEX = "patients.json"
@@ -61,7 +63,7 @@ class LabelledPatient:
 
 
 class DataSetWriter:
-    """Writes a data set patient by patient; `close` writes the index."""
+    """Writes a data set patient by patient; `close` writes the index, whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -86,12 +88,27 @@ class DataSetWriter:
 
     def close(self, patients: Iterable[LabelledPatient]) -> None:
         index = [_to_json(patient) for patient in patients]
-        (self._folder / INDEX).write_text(json.dumps(index))
+        unfinished = self._folder / f"{INDEX}.part"
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(index))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._folder / INDEX)
 
 
 def open_data_set(folder: Path) -> list[LabelledPatient]:
     """Reads the index only. Raises FileNotFoundError naming the index when the folder holds no data set."""
     return [_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text())]
+
+
+def whole_data_set(folder: Path) -> list[LabelledPatient]:
+    """The patients, each once. Raises LabelsError when the index is damaged, OSError when it cannot be read."""
+    try:
+        patients = open_data_set(folder)
+        require_disjoint({"the data set": patients})
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabelsError(f"{folder / INDEX} is damaged ({error}); make the data set again") from error
+    return patients
 
 
 def require_disjoint(splits: Mapping[str, Sequence[LabelledPatient]]) -> None:

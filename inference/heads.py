@@ -88,6 +88,7 @@ _READ: Final = (
     "AcquisitionContrast",
     "EchoPulseSequence",
     "EchoPlanarPulseSequence",
+    "SpectrallySelectedSuppression",
     "Spoiling",
     "DiffusionBValue",
     "ContrastBolusAgent",

@@ -8,8 +8,9 @@ from inference.bundle import DEMO_BUNDLE, open_bundle
 from inference.case import Case
 from inference.errors import BundleError
 from inference.findings import BundleIdentity, Findings
+from inference.runtime import Device, Runtime
 
-# name in metadata.json -> module with `load(bundle, *, device, threads)`
+# name in metadata.json -> module with `load(bundle, runtime)`
 _MODULES: Final = {"wff": "inference.wff.pipeline"}
 
 
@@ -38,16 +39,20 @@ def bundle_identity(bundle: Path | None) -> BundleIdentity:
     return open_bundle(bundle or DEMO_BUNDLE).identity
 
 
-def load_pipeline(bundle: Path | None = None, *, device: str = "auto", threads: int | None = None) -> Pipeline:
+def load_pipeline(
+    bundle: Path | None = None, *, device: str = "auto", threads: int | None = None, runtime: Runtime | None = None
+) -> Pipeline:
     """Load the networks of a bundle (None: the demo bundle) and run them once on an empty image.
 
     `device` is "auto" (a GPU when there is one), "cpu" or "cuda"; `threads` of the networks on the CPU, None: all.
+    `runtime` says both and more, and goes before them.
     Raises BundleError when the bundle is damaged or no pipeline of this release can run it.
     """
+    runtime = runtime or Runtime(device=Device(device), threads=threads)
     opened = open_bundle(bundle or DEMO_BUNDLE)
     module = _MODULES.get(opened.identity.pipeline)
     if module is None:
         raise BundleError(
             f"{opened.folder} is for the pipeline {opened.identity.pipeline!r}; this release has {sorted(_MODULES)}"
         )
-    return cast(Pipeline, import_module(module).load(opened, device=device, threads=threads))
+    return cast(Pipeline, import_module(module).load(opened, runtime))

@@ -8,10 +8,14 @@ from typing import Annotated, Final
 import typer
 
 from node.commands import (
+    calibrate,
     case,
     configuration,
+    data,
     database,
     demo,
+    evaluate,
+    explain,
     outbox,
     phantom,
     quarantine,
@@ -20,7 +24,9 @@ from node.commands import (
     sending,
     serving,
     status,
+    train,
     verify,
+    weights,
 )
 from node.commands.surroundings import GlobalOptions
 
@@ -47,6 +53,12 @@ for group in (
     database,
     demo,
     phantom,
+    data,
+    weights,
+    train,
+    calibrate,
+    evaluate,
+    explain,
 ):
     group.register(app)
 

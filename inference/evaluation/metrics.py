@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from inference.evaluation.intervals import RESAMPLES, Resampling, Weights
 
 Z_95 = 1.959963984540054  # two-sided 95 % of the normal law
 
@@ -77,25 +80,32 @@ def confusion(said_malignant: Sequence[bool], is_malignant: Sequence[bool]) -> C
 
 def area_under_roc(scores: Sequence[float], is_malignant: Sequence[bool]) -> float:
     """Chance that a malignant case scores higher than a benign one; ties count half. Needs both classes."""
+    return float(areas_under_roc(scores, is_malignant, np.ones((1, len(scores))))[0])
+
+
+def areas_under_roc(scores: Sequence[float], is_malignant: Sequence[bool], weights: Weights) -> NDArray[np.float64]:
+    """The area for each row of weights (resamples, cases): the Mann-Whitney statistic of weighted cases.
+
+    Source: Bamber 1975; Hanley and McNeil 1982.
+    """
     s, y = np.asarray(scores, dtype=np.float64), np.asarray(is_malignant, dtype=np.bool_)
-    positive, negative = s[y], s[~y]
-    if not len(positive) or not len(negative):
+    if not 0 < y.sum() < len(y):
         raise ValueError("the area under the ROC curve needs malignant and benign cases")
-    above = (positive[:, None] > negative[None, :]).mean()
-    equal = (positive[:, None] == negative[None, :]).mean()
-    return float(above + 0.5 * equal)
+    order = np.argsort(s, kind="stable")
+    first_of_value = np.flatnonzero(np.r_[True, np.diff(s[order]) > 0])
+    ordered = weights[:, order]
+    malignant = np.add.reduceat(ordered * y[order], first_of_value, axis=1)
+    benign = np.add.reduceat(ordered * ~y[order], first_of_value, axis=1)
+    below = np.cumsum(benign, axis=1) - benign
+    pairs = malignant.sum(axis=1) * benign.sum(axis=1)
+    areas: NDArray[np.float64] = (malignant * (below + 0.5 * benign)).sum(axis=1) / pairs
+    return areas
 
 
 def area_interval(
-    scores: Sequence[float], is_malignant: Sequence[bool], *, seed: int, resamples: int = 1000
+    scores: Sequence[float], is_malignant: Sequence[bool], *, seed: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """Bootstrap 95 % interval of the area, resampled by patient; resamples with one class are drawn again."""
-    s, y = np.asarray(scores, dtype=np.float64), np.asarray(is_malignant, dtype=np.bool_)
-    rng = np.random.default_rng(seed)
-    areas: list[float] = []
-    while len(areas) < resamples:
-        drawn = rng.integers(len(s), size=len(s))
-        if 0 < y[drawn].sum() < len(drawn):
-            areas.append(area_under_roc(s[drawn].tolist(), y[drawn].tolist()))
-    low, high = np.percentile(areas, (2.5, 97.5))
-    return float(low), float(high)
+    patients = Resampling(is_malignant, seed=seed, resamples=resamples)
+    area = patients.estimate(lambda weights: areas_under_roc(scores, is_malignant, weights))
+    return area.low, area.high

@@ -1,6 +1,7 @@
 """Age module: the malignant fraction of each age group in the training set."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,3 +40,20 @@ def fit_age_table(ages_years: Sequence[float], verdicts: Sequence[Verdict], *, a
         total[age_bin(age)] += 1
         malignant[age_bin(age)] += verdict is Verdict.MALIGNANT
     return AgeTable(tuple((m + alpha) / (n + 2 * alpha) for m, n in zip(malignant, total, strict=True)))
+
+
+def blended_age_table(
+    parent: AgeTable, ages_years: Sequence[float], verdicts: Sequence[Verdict], *, parent_patients: float
+) -> AgeTable:
+    """The table of these patients, with the parent's counting as `parent_patients` more patients in each bin.
+
+    A bin without patients keeps the parent's value; with as many as `parent_patients` it stands halfway.
+    """
+    fitted = fit_age_table(ages_years, verdicts)
+    counts = Counter(map(age_bin, ages_years))
+    return AgeTable(
+        tuple(
+            before + (own - before) * counts[number] / (counts[number] + parent_patients)
+            for number, (own, before) in enumerate(zip(fitted.malignant, parent.malignant, strict=True))
+        )
+    )

@@ -3,44 +3,16 @@
 from collections import OrderedDict
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.resnet import Bottleneck
-from torchvision.ops import DeformConv2d, FeaturePyramidNetwork
+from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from inference.wff.config import BackboneConfig, Fen, Norm
+from inference.wff.deformable import DeformableConv3x3
 
 EXPANSION = 4  # output channels of a bottleneck per plane
 LEVELS = ("p2", "p3", "p4", "p5", "p6")  # strides 4, 8, 16, 32, 64
-_TAPS = 9  # of a 3x3 kernel; DCNv1 learns one (y, x) offset per tap
-
-
-class DeformableConv3x3(nn.Module):
-    """3x3 convolution whose taps move by learned offsets (DCNv1, one offset group).
-
-    Offsets start at zero, so that it starts as the plain convolution. On the CPU the taps are read by grid_sample:
-    the same sum, five times faster than torchvision's kernel, which runs there in a single thread.
-    Source: Dai et al. 2017.
-    """
-
-    def __init__(self, channels: int, *, stride: int, groups: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.groups = groups
-        self.offset = nn.Conv2d(channels, 2 * _TAPS, 3, stride=stride, padding=1)
-        nn.init.zeros_(self.offset.weight)
-        if self.offset.bias is not None:
-            nn.init.zeros_(self.offset.bias)
-        self.conv = DeformConv2d(channels, channels, 3, stride=stride, padding=1, groups=groups, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        offsets = self.offset(x)
-        if x.device.type == "cpu":
-            return _deform_by_sampling(x, offsets, self.conv.weight, stride=self.stride, groups=self.groups)
-        moved: Tensor = self.conv(x, offsets)
-        return moved
 
 
 class ResNeXt(nn.Module):
@@ -102,24 +74,6 @@ def normalisation(config: BackboneConfig, channels: int) -> nn.Module:
     if config.norm is Norm.BATCH:
         return nn.BatchNorm2d(channels)
     return nn.GroupNorm(config.norm_groups, channels)
-
-
-def _deform_by_sampling(x: Tensor, offsets: Tensor, weight: Tensor, *, stride: int, groups: int) -> Tensor:
-    """x (B, C, H, W), offsets (B, 18, h, w) as (y, x) per tap in pixels -> (B, C, h, w). Outside the image is zero."""
-    batch, channels, rows, columns = x.shape
-    h, w = offsets.shape[2:]
-    taps = offsets.view(batch, _TAPS, 2, h, w)
-    steps = torch.arange(-1, 2, device=x.device, dtype=x.dtype)
-    base_y = torch.arange(h, device=x.device, dtype=x.dtype)[:, None] * stride
-    base_x = torch.arange(w, device=x.device, dtype=x.dtype)[None, :] * stride
-    y = taps[:, :, 0] + steps.repeat_interleave(3)[:, None, None] + base_y  # (B, 9, h, w)
-    x_ = taps[:, :, 1] + steps.repeat(3)[:, None, None] + base_x
-    # grid_sample wants -1..1 over the outer edges of the map (align_corners=False)
-    grid = torch.stack(((2 * x_ + 1) / columns - 1, (2 * y + 1) / rows - 1), dim=-1)
-    sampled = functional.grid_sample(x, grid.view(batch, _TAPS * h, w, 2), padding_mode="zeros", align_corners=False)
-    taps_per_group = sampled.reshape(batch, groups, channels // groups * _TAPS, h * w)
-    kernels = weight.reshape(groups, weight.shape[0] // groups, -1)
-    return torch.matmul(kernels, taps_per_group).view(batch, weight.shape[0], h, w)
 
 
 def _stage(

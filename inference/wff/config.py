@@ -5,6 +5,7 @@ a toy for tests. All three are built by the same code. Numbers without a reason 
 or of the public reference configurations it builds on.
 """
 
+import math
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -81,6 +82,18 @@ class FusionConfig:
     lambda_detector: float = 0.45
     lambda_sequence: float = 0.45
     lambda_age: float = 0.10
+    calibration_slope: float = 1.0  # of the logit of P, before the votes; 1 and 0 change nothing
+    calibration_intercept: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.calibration_slope) and self.calibration_slope > 0.0):
+            raise ValueError(f"calibration slope is {self.calibration_slope}, expected a finite number above 0")
+        if not math.isfinite(self.calibration_intercept):
+            raise ValueError(f"calibration intercept is {self.calibration_intercept}, expected a finite number")
+
+    @property
+    def is_calibrated(self) -> bool:
+        return (self.calibration_slope, self.calibration_intercept) != (1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +104,7 @@ class WffConfig:
 
 
 def paper_config() -> WffConfig:
-    """The published architecture: 62.4 M (detector) and 47.5 M (sequence classifier) parameters."""
+    """The published architecture: 74.7 M (detector; 62.5 M with `Fen.STANDARD`) and 47.5 M (classifier) parameters."""
     return WffConfig()
 
 
@@ -198,7 +211,11 @@ def _build(kind: type[_Config], data: dict[str, Any]) -> _Config:
     unknown = sorted(set(data) - known)
     if unknown:
         raise BundleError(f"configuration of {kind.__name__} has unknown keys {unknown}; use the release that made it")
-    return kind(**{name: _like(getattr(defaults, name), value, name) for name, value in data.items()})
+    values = {name: _like(getattr(defaults, name), value, name) for name, value in data.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise BundleError(f"configuration of {kind.__name__}: {error}; install the bundle again") from error
 
 
 def _like(default: Any, value: Any, name: str) -> Any:

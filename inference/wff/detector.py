@@ -18,8 +18,8 @@ from inference.wff.config import DetectorConfig
 
 BENIGN, MALIGNANT = 1, 2  # 0 is background
 CLASSES = 3
-_ROI_SIZE = 7
-_ROI_SAMPLING = 2
+ROI_SIZE = 7
+ROI_SAMPLING = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,11 @@ class Detector(nn.Module):
             raise ValueError(f"detector expects images (B, 3, {size}, {size}), got {tuple(images.shape)}")
         sizes = [(size, size)] * len(images)
         features = self.backbone(images)
-        proposals, rpn_losses = self.rpn(ImageList(images, sizes), features, targets)
-        found, roi_losses = self.roi_heads(features, proposals, sizes, targets)
+        # boxes take the type of the features, and 8 bits are too few for a coordinate
+        with torch.autocast(images.device.type, enabled=False):
+            features = {level: values.float() for level, values in features.items()}
+            proposals, rpn_losses = self.rpn(ImageList(images, sizes), features, targets)
+            found, roi_losses = self.roi_heads(features, proposals, sizes, targets)
         return found, {**rpn_losses, **roi_losses}
 
 
@@ -97,8 +100,8 @@ def _region_heads(config: DetectorConfig) -> Any:
     channels = config.backbone.fpn_channels
     return RoIHeads(
         # P2 to P5: the fifth scale only proposes
-        box_roi_pool=MultiScaleRoIAlign(list(LEVELS[:4]), output_size=_ROI_SIZE, sampling_ratio=_ROI_SAMPLING),
-        box_head=TwoMLPHead(channels * _ROI_SIZE**2, config.roi_hidden),
+        box_roi_pool=MultiScaleRoIAlign(list(LEVELS[:4]), output_size=ROI_SIZE, sampling_ratio=ROI_SAMPLING),
+        box_head=TwoMLPHead(channels * ROI_SIZE**2, config.roi_hidden),
         box_predictor=FastRCNNPredictor(config.roi_hidden, CLASSES),
         fg_iou_thresh=0.5,
         bg_iou_thresh=0.5,

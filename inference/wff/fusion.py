@@ -1,10 +1,14 @@
-"""Weighted fusion (Eq. 1) and the votes: image -> sequence -> patient. Plain numbers in, plain values out."""
+"""Weighted fusion (Eq. 1), its calibration, and the votes: image -> sequence -> patient. Plain numbers and values."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from inference.findings import Verdict, verdict_of
 from inference.wff.config import FusionConfig
+
+LEAST_DOUBT: Final = 1e-6  # keeps the logit of a certain probability finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,22 @@ def fuse(detector: float, sequence: float | None, age: float | None, weights: Fu
     if total <= 0.0:
         raise ValueError(f"no active term in the fusion: weights {weights}")
     return sum(weight * value for weight, value in active) / total
+
+
+def calibrated(probability: float, fusion: FusionConfig) -> float:
+    """Platt scaling of a fused probability: sigmoid(slope * logit(P) + intercept). Source: Platt 1999.
+
+    A P that leaves no doubt is read as `LEAST_DOUBT` away from 0 or 1. The identity gives P back as it is.
+    """
+    if not fusion.is_calibrated:
+        return probability
+    line = fusion.calibration_slope * log_odds(probability) + fusion.calibration_intercept
+    return 0.5 * (1.0 + math.tanh(0.5 * line))  # the sigmoid, which cannot overflow in this form
+
+
+def log_odds(probability: float) -> float:
+    doubtful = min(max(probability, LEAST_DOUBT), 1.0 - LEAST_DOUBT)
+    return math.log(doubtful) - math.log1p(-doubtful)
 
 
 def vote_of_images(probabilities: Sequence[float]) -> Vote | None:

@@ -1,16 +1,17 @@
 """How well a model does on labelled patients, and the choice of tau and the weights on patients kept for that."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from typing import TypeVar
 
 import torch
 
 from inference.datasets import LabelledPatient, LabelledSeries
 from inference.evaluation.metrics import Confusion, Rate, area_interval, area_under_roc, confusion
-from inference.findings import Verdict
+from inference.findings import SequenceKind, Verdict
 from inference.wff.config import FusionConfig
 from inference.wff.fusion import Vote
 from inference.wff.model import SliceBoxes, WffModel
@@ -21,6 +22,9 @@ _TAUS = tuple(round(0.1 + 0.05 * n, 2) for n in range(17))
 _GRID = 20  # weights are multiples of 1/20: the grid step .05
 _CERTAIN = 1e-3  # log loss of a wrong certainty stays finite
 
+_T = TypeVar("_T")
+Progress = Callable[[], None]  # called after each patient
+
 
 @dataclass(frozen=True, slots=True)
 class DetectedPatient:
@@ -28,6 +32,30 @@ class DetectedPatient:
 
     patient: LabelledPatient
     found: tuple[tuple[SliceBoxes, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedPatient:
+    """A detected patient with what the sequence classifier said of each sequence at one tau; None: no slice votes."""
+
+    detected: DetectedPatient
+    clips: tuple[ClipReading | None, ...]
+    age_probability: float | None
+
+    @property
+    def patient(self) -> LabelledPatient:
+        return self.detected.patient
+
+    def read(self, fusion: FusionConfig, kinds: Container[SequenceKind] = frozenset(SequenceKind)) -> PatientReading:
+        """Fuse and vote as in the clinic; sequences of other kinds have no vote. `fusion` has the tau of the clips."""
+        sequences = zip(self.patient.series, self.detected.found, self.clips, strict=True)
+        return read_patient(
+            [
+                read_sequence(found, clip, self.age_probability, fusion)
+                for series, found, clip in sequences
+                if series.kind in kinds
+            ]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +91,16 @@ def detect_all(
     patients: Sequence[LabelledPatient],
     *,
     processes: int = 1,
-    progress: Callable[[], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[DetectedPatient]:
-    """Detections of every slice; each process has its own copy of the model and one thread."""
-    detected = []
+    """Detections of every slice. One process: this one, with the model as it is, on a GPU too.
+
+    More: each has a copy of the model on the CPU and one thread.
+    """
+    if processes == 1:
+        return _counted((_detected(model, patient) for patient in patients), progress)
     with ProcessPoolExecutor(processes, get_context("spawn"), _take_model, (model,)) as pool:
-        for one in pool.map(_detect_patient, patients):
-            detected.append(one)
-            if progress is not None:
-                progress()
-    return detected
+        return _counted(pool.map(_detect_patient, patients), progress)
 
 
 _model_of_this_process: WffModel | None = None
@@ -87,12 +115,37 @@ def _take_model(model: WffModel) -> None:
 def _detect_patient(patient: LabelledPatient) -> DetectedPatient:
     if _model_of_this_process is None:
         raise RuntimeError("the pool was started without a model")
-    return DetectedPatient(patient, tuple(_model_of_this_process.detect(s.images()) for s in patient.series))
+    return _detected(_model_of_this_process, patient)
+
+
+def _detected(model: WffModel, patient: LabelledPatient) -> DetectedPatient:
+    return DetectedPatient(patient, tuple(model.detect(series.images()) for series in patient.series))
+
+
+def classify_all(
+    model: WffModel, detected: Sequence[DetectedPatient], fusion: FusionConfig, *, progress: Progress | None = None
+) -> list[ClassifiedPatient]:
+    """One clip per sequence with a voting slice; of `fusion` only tau counts."""
+    return _counted((_classified(model, one, fusion) for one in detected), progress)
+
+
+def _classified(model: WffModel, one: DetectedPatient, fusion: FusionConfig) -> ClassifiedPatient:
+    clips = model.classify([series.images() for series in one.patient.series], one.found, fusion)
+    return ClassifiedPatient(one, tuple(clips), model.age_table.probability(one.patient.age_years))
+
+
+def _counted(results: Iterable[_T], progress: Progress | None) -> list[_T]:
+    done = []
+    for one in results:
+        done.append(one)
+        if progress is not None:
+            progress()
+    return done
 
 
 def read_all(model: WffModel, detected: Sequence[DetectedPatient], fusion: FusionConfig) -> list[PatientResult]:
     """Classify, fuse and vote as in the clinic, and compare with the truth."""
-    return [_result(one, _read(model, one, _clips(model, one, fusion), fusion), fusion.tau) for one in detected]
+    return [_result(one, fusion) for one in classify_all(model, detected, fusion)]
 
 
 def measure(results: Sequence[PatientResult], *, seed: int) -> Measured:
@@ -123,7 +176,7 @@ def choose_tau(detected: Sequence[DetectedPatient]) -> float:
 
 
 def _hit_minus_alarm(detected: Sequence[DetectedPatient], tau: float) -> float:
-    counts = [(one.patient.verdict is not None, _count_boxes(one, tau)) for one in detected]
+    counts = [(one.patient.verdict is not None, count_boxes(one, tau)) for one in detected]
     hits = [right > 0 for with_lesion, (right, _, _) in counts if with_lesion]
     alarms = [wrong > 0 for with_lesion, (_, wrong, _) in counts if not with_lesion]
     return sum(hits) / max(1, len(hits)) - sum(alarms) / max(1, len(alarms))
@@ -132,18 +185,25 @@ def _hit_minus_alarm(detected: Sequence[DetectedPatient], tau: float) -> float:
 def choose_weights(model: WffModel, detected: Sequence[DetectedPatient], tau: float) -> FusionConfig:
     """The weights of Eq. 1, in steps of .05, with the least log loss of the patient's probability."""
     base = replace(model.config.fusion, tau=tau)
-    with_lesion = [d for d in detected if d.patient.verdict is not None]
-    clips = [_clips(model, d, base) for d in with_lesion]
+    return weights_with_least_loss(
+        classify_all(model, [d for d in detected if d.patient.verdict is not None], base), base
+    )
 
-    def log_loss(fusion: FusionConfig) -> float:
-        losses = []
-        for one, its_clips in zip(with_lesion, clips, strict=True):
-            vote = _read(model, one, its_clips, fusion).vote
-            if vote is not None:
-                losses.append(_log_loss(vote, one.patient.verdict is Verdict.MALIGNANT))
-        return sum(losses) / max(1, len(losses))
 
-    return min((replace(base, **weights) for weights in _weight_grid()), key=log_loss)
+def weights_with_least_loss(classified: Sequence[ClassifiedPatient], base: FusionConfig) -> FusionConfig:
+    """`base` with the best weights of the grid. The patients may have been read by several models (out of fold)."""
+    weighed = (replace(base, **weights) for weights in _weight_grid())
+    return min(weighed, key=lambda fusion: log_loss(classified, fusion))
+
+
+def log_loss(classified: Sequence[ClassifiedPatient], fusion: FusionConfig) -> float:
+    """Mean over patients with a lesion; one without a detection counts as a coin that was tossed: ln 2."""
+    losses = [
+        _log_loss(one.read(fusion).vote, one.patient.verdict is Verdict.MALIGNANT)
+        for one in classified
+        if one.patient.verdict is not None
+    ]
+    return sum(losses) / max(1, len(losses))
 
 
 def _weight_grid() -> list[dict[str, float]]:
@@ -156,41 +216,31 @@ def _weight_grid() -> list[dict[str, float]]:
     ]
 
 
-def _log_loss(vote: Vote, malignant: bool) -> float:
-    p = min(max(vote.mean, _CERTAIN), 1.0 - _CERTAIN)
+def _log_loss(vote: Vote | None, malignant: bool) -> float:
+    p = 0.5 if vote is None else min(max(vote.mean, _CERTAIN), 1.0 - _CERTAIN)
     return -math.log(p if malignant else 1.0 - p)
 
 
-def _clips(model: WffModel, one: DetectedPatient, fusion: FusionConfig) -> list[ClipReading | None]:
-    return model.classify([s.images() for s in one.patient.series], one.found, fusion)
-
-
-def _read(
-    model: WffModel, one: DetectedPatient, clips: Sequence[ClipReading | None], fusion: FusionConfig
-) -> PatientReading:
-    age = model.age_table.probability(one.patient.age_years)
-    return read_patient([read_sequence(f, c, age, fusion) for f, c in zip(one.found, clips, strict=True)])
-
-
-def _result(one: DetectedPatient, reading: PatientReading, tau: float) -> PatientResult:
-    right, wrong, _ = _count_boxes(one, tau)
+def _result(one: ClassifiedPatient, fusion: FusionConfig) -> PatientResult:
+    vote = one.read(fusion).vote
+    right, wrong, _ = count_boxes(one.detected, fusion.tau)
     return PatientResult(
         patient_id=one.patient.patient_id,
         truth=one.patient.verdict,
-        said=None if reading.vote is None else reading.vote.verdict,
-        score=0.0 if reading.vote is None else reading.vote.mean,
+        said=None if vote is None else vote.verdict,
+        score=0.0 if vote is None else vote.mean,
         hit=right > 0,
         false_boxes=wrong,
     )
 
 
 def _f1_of_boxes(detected: Sequence[DetectedPatient], tau: float) -> float:
-    counts = [_count_boxes(one, tau) for one in detected]
+    counts = [count_boxes(one, tau) for one in detected]
     right, wrong, missed = (sum(c[n] for c in counts) for n in range(3))
     return 2 * right / max(1, 2 * right + wrong + missed)
 
 
-def _count_boxes(one: DetectedPatient, tau: float) -> tuple[int, int, int]:
+def count_boxes(one: DetectedPatient, tau: float) -> tuple[int, int, int]:
     """Detections on a planted box, detections on none, planted boxes without detection."""
     right = wrong = missed = 0
     for series, found in zip(one.patient.series, one.found, strict=True):

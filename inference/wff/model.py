@@ -1,58 +1,37 @@
 """The two nets and the age table, working on windowed slices held in memory."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from time import perf_counter
+from collections.abc import Sequence
+from copy import copy, deepcopy
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import structlog
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from inference.findings import Box, Verdict
+from inference.runtime import Device, Runtime
 from inference.wff.age import AgeTable
+from inference.wff.batches import DetectionRun, Images, SliceBoxes, SliceDetector
+from inference.wff.clips import choose_clip
 from inference.wff.config import FusionConfig, WffConfig
-from inference.wff.detector import MALIGNANT, Detections, Detector
-from inference.wff.preprocessing import Letterbox, clip_of, crop_region, letterbox, pick_slices
-from inference.wff.reading import (
-    ClipReading,
-    DetectedBox,
-    PatientReading,
-    largest_box,
-    read_patient,
-    read_sequence,
-    voting_slices,
-)
+from inference.wff.detector import Detector
+from inference.wff.devices import settle
+from inference.wff.frozen_classifier import FrozenClassifier
+from inference.wff.frozen_detector import FrozenDetector
+from inference.wff.reading import ClipReading, PatientReading, read_patient, read_sequence
 from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.stage_times import StageTimes
+from inference.wff.static_shapes import accelerated
+from inference.wff.workers import Workers
 
-log = structlog.get_logger(__name__)
-
-Images = NDArray[np.uint8]  # (Z, Y, X) windowed slices in spatial order
-SliceBoxes = tuple[DetectedBox, ...]
-_CPU_BATCH = 8  # slices; larger batches gain nothing on a CPU and cost memory
-_GPU_BATCH = 64
-_THINNEST_PX = 0.01  # coordinates leave as 32 bit floats: a thinner box would have no area
-
-
-@dataclass(slots=True)
-class StageTimes:
-    """Seconds spent per stage, summed over the sequences of a case."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        started = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - started
+__all__ = ["Images", "SliceBoxes", "WffModel"]
 
 
 class WffModel:
-    """Detector, sequence classifier and age table of one bundle on one device."""
+    """Detector, sequence classifier and age table of one bundle on one device.
+
+    The nets are copied into the form that runs fastest there when the model is made: train them before.
+    """
 
     def __init__(
         self,
@@ -62,43 +41,72 @@ class WffModel:
         age_table: AgeTable,
         *,
         device: str = "cpu",
+        runtime: Runtime | None = None,
     ) -> None:
-        self.config = config
+        """`runtime` says more than `device` and goes before it; it may change the `config`."""
+        self.runtime = runtime or Runtime(device=Device(torch.device(device).type))
+        self.config = _as_run(config, self.runtime)
         self.age_table = age_table
-        self.device = torch.device(device)
-        self._detector = detector.to(self.device).eval()
-        self._classifier = classifier.to(self.device).eval()
-        self._batch = _CPU_BATCH if self.device.type == "cpu" else _GPU_BATCH
+        self.nets = detector.eval(), classifier.eval()  # as trained
+        self._placement = settle(self.runtime, image_size=self.config.detector.image_size)
+        self.device = self._placement.device
+        self.frozen = FrozenDetector(
+            detector, self.config.detector, device=self.device, numerics=self._placement.numerics
+        )
+        self._classifier = FrozenClassifier(classifier, device=self.device)
+        self._slices = SliceDetector(
+            self.frozen,
+            image_size=self.config.detector.image_size,
+            batch=self._placement.batch,
+            device=self.device,
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process, which makes its own copies on the CPU."""
+        nets = [net if _is_on_cpu(net) else deepcopy(net).cpu() for net in self.nets]
+        return _on_cpu, (self.config, *nets, self.age_table, self.runtime)
 
     def with_fusion(self, fusion: FusionConfig) -> "WffModel":
         """The same nets with another threshold and other weights."""
-        config = replace(self.config, fusion=fusion)
-        return WffModel(config, self._detector, self._classifier, self.age_table, device=str(self.device))
-
-    @property
-    def nets(self) -> tuple[Detector, SequenceClassifier]:
-        return self._detector, self._classifier
+        other = copy(self)
+        other.config = replace(self.config, fusion=fusion)
+        return other
 
     def analyse(
         self, sequences: Sequence[Images], age_years: float | None, times: StageTimes | None = None
     ) -> PatientReading:
         """All windowed sequences of one patient -> votes. Sequences may differ in size."""
         times = times if times is not None else StageTimes()
-        found = [self.detect(images, times) for images in sequences]
+        with times.stage("detector"), self.detection() as run:
+            for images in sequences:
+                run.add(images)
+            found = run.results()
+        return self.decide(sequences, found, age_years, times)
+
+    def detection(self) -> DetectionRun:
+        """For sequences that come one by one; use it as a context."""
+        return DetectionRun(self._slices, workers=self._placement.workers)
+
+    def detect(self, images: Images) -> tuple[SliceBoxes, ...]:
+        """Boxes of every slice in image pixels, best first."""
+        with self.detection() as run:
+            run.add(images)
+            return run.results()[0]
+
+    def decide(
+        self,
+        sequences: Sequence[Images],
+        found: Sequence[Sequence[SliceBoxes]],
+        age_years: float | None,
+        times: StageTimes | None = None,
+    ) -> PatientReading:
+        """From the boxes of every sequence to the votes."""
+        times = times if times is not None else StageTimes()
         clips = self.classify(sequences, found, self.config.fusion, times)
         with times.stage("fusion"):
             age = self.age_table.probability(age_years)
             read = [read_sequence(f, c, age, self.config.fusion) for f, c in zip(found, clips, strict=True)]
             return read_patient(read)
-
-    def detect(self, images: Images, times: StageTimes | None = None) -> tuple[SliceBoxes, ...]:
-        """Boxes of every slice in image pixels, best first."""
-        times = times if times is not None else StageTimes()
-        with times.stage("preprocess"):
-            x, frame = letterbox(images, self.config.detector.image_size)
-        with times.stage("detector"):
-            found = self._detect(x)
-        return tuple(_in_image(one, frame) for one in found)
 
     def classify(
         self,
@@ -107,52 +115,54 @@ class WffModel:
         fusion: FusionConfig,
         times: StageTimes | None = None,
     ) -> list[ClipReading | None]:
-        """One clip reading per sequence, all clips in one batch; None where no slice votes."""
+        """One clip reading per sequence; None where no slice votes."""
         times = times if times is not None else StageTimes()
         with times.stage("crops"):
-            cuts = [self._cut(images, boxes, fusion.tau) for images, boxes in zip(sequences, found, strict=True)]
-        clips = [cut[2] for cut in cuts if cut is not None]
+            settings = self.config.sequence
+            clips = [choose_clip(i, boxes, fusion.tau, settings) for i, boxes in zip(sequences, found, strict=True)]
         with times.stage("sequence"):
-            batch = torch.stack(clips).to(self.device) if clips else None
-            probabilities = iter([] if batch is None else self._classifier.probability_malignant(batch))
-        return [None if cut is None else ClipReading(cut[0], cut[1], next(probabilities)) for cut in cuts]
+            probabilities = iter(self._probabilities([clip.values for clip in clips if clip is not None]))
+        return [None if c is None else ClipReading(c.region, c.slices, next(probabilities)) for c in clips]
+
+    def clip_logits(self, clips: Tensor) -> Tensor:
+        """(B, N, size, size) -> (B, 2) logits of the sequence classifier: benign, malignant."""
+        return self._classifier.logits(clips)
 
     def warm_up(self) -> None:
         """The first call of every kernel costs seconds; pay them before the first patient."""
         size = self.config.detector.image_size
+        example = torch.zeros(self._placement.batch, 3, size, size, dtype=self.frozen.dtype, device=self.device)
+        example = example.contiguous(memory_format=torch.channels_last)
+        self.frozen.run_dense = accelerated(self.frozen.dense, example, self._placement.compile)
         self.detect(np.zeros((1, size, size), dtype=np.uint8))
         clip = self.config.sequence
-        zeros = torch.zeros(1, clip.clip_slices, clip.clip_size, clip.clip_size, device=self.device)
-        self._classifier.probability_malignant(zeros)
+        self._classifier([torch.zeros(clip.clip_slices, clip.clip_size, clip.clip_size)])
 
-    def _detect(self, x: Tensor) -> list[Detections]:
-        while True:
-            try:
-                return [d for part in torch.split(x, self._batch) for d in self._detector.detect(part.to(self.device))]
-            except torch.OutOfMemoryError:
-                if self._batch == 1:
-                    raise
-                self._batch //= 2
-                log.warning("detector_batch_halved", batch=self._batch, reason="device out of memory")
-
-    def _cut(
-        self, images: Images, found: Sequence[SliceBoxes], tau: float
-    ) -> tuple[Box, tuple[int, ...], Tensor] | None:
-        largest = largest_box(found, tau)
-        if largest is None:
-            return None
-        centre, chosen = largest
-        settings = self.config.sequence
-        rows, columns = images.shape[1:]
-        region = crop_region(chosen.box, rows=rows, columns=columns, margin=settings.margin)
-        slices = tuple(pick_slices(voting_slices(found, tau), centre, settings.clip_slices))
-        return region, slices, clip_of(images, region, slices, settings)
+    def _probabilities(self, clips: Sequence[Tensor]) -> list[float]:
+        """On a CPU a clip per worker, else all together."""
+        if not clips or not self._placement.on_cpu:
+            return self._classifier(clips) if clips else []
+        with Workers(self._placement.workers) as workers:
+            return [p for part in workers.map(self._classifier, [[clip] for clip in clips]) for p in part]
 
 
-def _in_image(found: Detections, frame: Letterbox) -> SliceBoxes:
-    boxes = []
-    for corners, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist(), strict=True):
-        box = frame.to_image(Box(x0=corners[0], y0=corners[1], x1=corners[2], y1=corners[3]))
-        if min(box.x1 - box.x0, box.y1 - box.y0) > _THINNEST_PX:  # one in the filled part of the square shows nothing
-            boxes.append(DetectedBox(box, Verdict.MALIGNANT if label == MALIGNANT else Verdict.BENIGN, score))
-    return tuple(boxes)
+def _as_run(config: WffConfig, runtime: Runtime) -> WffConfig:
+    """The configuration with what the site chose instead."""
+    detector = config.detector
+    before, after = detector.rpn_test_proposals
+    detector = replace(
+        detector,
+        image_size=runtime.image_size or detector.image_size,
+        rpn_test_proposals=(before, runtime.proposals or after),
+    )
+    return replace(config, detector=detector)
+
+
+def _is_on_cpu(net: nn.Module) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in net.parameters())
+
+
+def _on_cpu(
+    config: WffConfig, detector: Detector, classifier: SequenceClassifier, age_table: AgeTable, runtime: Runtime
+) -> WffModel:
+    return WffModel(config, detector, classifier, age_table, runtime=replace(runtime, device=Device.CPU))

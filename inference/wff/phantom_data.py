@@ -11,11 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
-from inference.phantom import PhantomConfig, PhantomSeries, generate_patient, oracle_probability
+from inference.datasets import DataSetWriter, LabelledPatient, SpineRegion, open_data_set
+from inference.phantom import (
+    PhantomConfig,
+    PhantomPatient,
+    PhantomSeries,
+    PhantomTruth,
+    Sign,
+    generate_patient,
+    oracle_probability,
+)
 from inference.phantom.patient import draw_subject
 
 _RECIPE = "recipe.json"
+# Looks, not diagnoses: a phantom has none. The first sign that is there names the lesion
+_LOOKS = (Sign.DUMBBELL, Sign.DIFFUSE, Sign.COARSE_TRABECULAE)
+_NO_SUCH_LOOK = "focal"
+_REGION_OF_LETTER = {"C": SpineRegion.CERVICAL, "T": SpineRegion.THORACIC, "L": SpineRegion.LUMBAR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +65,8 @@ def _as_painted_today(recipe: PhantomSet, folder: Path) -> bool:
     """Whether the first patient on disk is what the phantom paints now: its code may have changed since."""
     stored = open_data_set(folder)[0]
     phantom = generate_patient(recipe.first, seed=recipe.seed, config=recipe.config)
-    return all(
+    parted = (spine_regions(phantom.truth), site(phantom), lesion_type(phantom.truth))
+    return (stored.regions, stored.site, stored.lesion_type) == parted and all(
         painted.boxes == series.boxes and np.array_equal(windowed(painted), series.images())
         for painted, series in zip(phantom.series, stored.series, strict=True)
     )
@@ -82,6 +95,25 @@ def patient_id(index: int) -> str:
     return f"PH-{index:06d}"
 
 
+def spine_regions(truth: PhantomTruth) -> tuple[SpineRegion, ...]:
+    """Where the planted lesions lie, from head to foot; empty without a lesion."""
+    found = {_REGION_OF_LETTER.get(lesion.level[0], SpineRegion.SACRAL) for lesion in truth.lesions}
+    return tuple(region for region in SpineRegion if region in found)
+
+
+def lesion_type(truth: PhantomTruth) -> str:
+    """The look of the planted lesions: dumbbell, diffuse, coarse_trabeculae or focal; empty without a lesion."""
+    if truth.label is None:
+        return ""
+    return next((str(sign) for sign in _LOOKS if truth.signs[sign]), _NO_SUCH_LOOK)
+
+
+def site(phantom: PhantomPatient) -> str:
+    """The scanner that all patients of the set share; empty where each has another one."""
+    style = phantom.config.site_style
+    return "" if style is None else f"phantom-scanner-{style}"
+
+
 def _make_patient(recipe: PhantomSet, folder: Path, index: int) -> LabelledPatient:
     phantom = generate_patient(index, seed=recipe.seed, config=recipe.config)
     writer = DataSetWriter(folder)
@@ -89,6 +121,9 @@ def _make_patient(recipe: PhantomSet, folder: Path, index: int) -> LabelledPatie
         patient_id=phantom.patient_id,
         age_years=float(phantom.age_years),
         verdict=phantom.truth.label,
+        regions=spine_regions(phantom.truth),
+        site=site(phantom),
+        lesion_type=lesion_type(phantom.truth),
         series=tuple(
             writer.add_series(phantom.patient_id, number, s.kind, windowed(s), s.boxes)
             for number, s in enumerate(phantom.series)

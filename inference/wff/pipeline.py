@@ -8,7 +8,6 @@ import torch
 
 from inference.bundle import Bundle
 from inference.case import Case
-from inference.errors import PixelError
 from inference.findings import (
     Box,
     BundleIdentity,
@@ -24,25 +23,26 @@ from inference.findings import (
 )
 from inference.heads import Vector
 from inference.plane import box_corners_mm
-from inference.selection import EligibleSeries, SliceHead, patient_age_years, read_head, select_series
-from inference.volume import gray_limits, load_volume, window_to_uint8
-from inference.wff.config import FusionConfig
-from inference.wff.model import Images, StageTimes, WffModel
+from inference.runtime import Runtime
+from inference.selection import EligibleSeries, SliceHead
+from inference.wff.batches import SliceBoxes
+from inference.wff.loading import Loaded, load_series
+from inference.wff.model import WffModel
 from inference.wff.reading import PatientReading, SequenceReading, SliceReading
+from inference.wff.stage_times import StageTimes
 from inference.wff.weights import load_model
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
-    """What the files of a case gave."""
+class Examination:
+    """Findings, and what they were made from; without series there is no reading."""
 
-    series: tuple[EligibleSeries, ...]
-    images: tuple[Images, ...]
-    gray_limits: tuple[tuple[float, float], ...]  # of each series, modality values
-    left_out: tuple[SeriesLeftOut, ...]
-    age_years: float | None
+    loaded: Loaded
+    found: tuple[tuple[SliceBoxes, ...], ...]  # boxes of every slice of every series, whatever their score
+    reading: PatientReading | None
+    findings: Findings
 
 
 class WffPipeline:
@@ -56,12 +56,23 @@ class WffPipeline:
     def identity(self) -> BundleIdentity:
         return self._identity
 
+    @property
+    def model(self) -> WffModel:
+        return self._model
+
     def run(self, case: Case) -> Findings:
         """See `inference.pipeline.Pipeline.run`."""
+        return self.examine(case).findings
+
+    def examine(self, case: Case) -> Examination:
+        """As `run`, for those who want to know how it came about."""
         times = StageTimes()
-        with times.stage("read"):
-            loaded = _load(case)
-        findings = self._not_analysed(loaded) if not loaded.series else self._analyse(loaded, times)
+        with self._model.detection() as detection:  # works on the series that are read while the next is being read
+            loaded = load_series(case, detection, times)
+            with times.stage("detector"):
+                found = tuple(detection.results())
+        reading = self._model.decide(loaded.images, found, loaded.age_years, times) if loaded.series else None
+        findings = self._not_analysed(loaded) if reading is None else self._told(loaded, reading)
         log.info(
             "case_analysed",
             case_id=case.case_id,
@@ -70,9 +81,9 @@ class WffPipeline:
             series_left_out=len(findings.series_left_out),
             **{f"{stage}_s": round(seconds, 3) for stage, seconds in times.seconds.items()},
         )
-        return replace(findings, timings_s=dict(times.seconds))
+        return Examination(loaded, found, reading, replace(findings, timings_s=dict(times.seconds)))
 
-    def _not_analysed(self, loaded: _Loaded) -> Findings:
+    def _not_analysed(self, loaded: Loaded) -> Findings:
         return Findings(
             status=Status.NOT_ANALYSED,
             bundle=self._identity,
@@ -81,11 +92,10 @@ class WffPipeline:
             "of the spine.",
             age_years=loaded.age_years,
             series_left_out=loaded.left_out,
-            parameters=_parameters(self._model.config.fusion),
+            parameters=_parameters(self._model),
         )
 
-    def _analyse(self, loaded: _Loaded, times: StageTimes) -> Findings:
-        reading = self._model.analyse(loaded.images, loaded.age_years, times)
+    def _told(self, loaded: Loaded, reading: PatientReading) -> Findings:
         decision = _decision(reading)
         return Findings(
             status=Status.NO_LESION_DETECTED if decision is None else Status.LESION_DETECTED,
@@ -98,7 +108,7 @@ class WffPipeline:
             age_probability=self._model.age_table.probability(loaded.age_years),
             series_used=tuple(map(_used, loaded.series, loaded.gray_limits)),
             series_left_out=loaded.left_out,
-            parameters=_parameters(self._model.config.fusion),
+            parameters=_parameters(self._model),
         )
 
 
@@ -108,59 +118,29 @@ def _common_reason(left_out: Sequence[SeriesLeftOut]) -> Reason:
     return reasons.pop() if len(reasons) == 1 else Reason.NO_ELIGIBLE_SERIES
 
 
-def load(bundle: Bundle, *, device: str, threads: int | None) -> WffPipeline:
+def load(bundle: Bundle, runtime: Runtime) -> WffPipeline:
     """Called by `inference.pipeline.load_pipeline`."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-    model = load_model(bundle, device=_device(device))
+    if runtime.threads is not None:
+        torch.set_num_threads(runtime.threads)
+    model = load_model(bundle, runtime=runtime)
     model.warm_up()
     return WffPipeline(model, bundle.identity)
 
 
-def _device(wanted: str) -> str:
-    available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
-        log.warning("cuda_not_available", device="cpu", advice="install a GPU driver or set device to cpu")
-    return "cuda" if available and wanted in ("auto", "cuda") else "cpu"
-
-
-def _load(case: Case) -> _Loaded:
-    """Selects the series and decodes them; a series with broken pixels is left out and the rest goes on."""
-    heads = [read_head(file) for file in case.files]
-    selection = select_series(heads)
-    series, images, limits, left_out = [], [], [], list(selection.left_out)
-    for candidate in selection.eligible:
-        try:
-            volume = load_volume(candidate)
-            seen = gray_limits(volume)
-            windowed = window_to_uint8(volume, seen)
-        except PixelError as error:
-            log.warning("series_left_out", case_id=case.case_id, reason=Reason.BROKEN_PIXELS, detail=str(error))
-            left_out.append(_broken(candidate, error))
-            continue
-        series.append(candidate)
-        images.append(windowed)
-        limits.append(seen)
-    return _Loaded(tuple(series), tuple(images), tuple(limits), tuple(left_out), patient_age_years(heads))
-
-
-def _broken(series: EligibleSeries, error: PixelError) -> SeriesLeftOut:
-    return SeriesLeftOut(
-        series_instance_uid=series.series_instance_uid,
-        study_instance_uid=series.study_instance_uid,
-        reason=Reason.BROKEN_PIXELS,
-        detail=str(error),
-        instance_count=len({s.image.sop_instance_uid for s in series.slices}),
-    )
-
-
-def _parameters(fusion: FusionConfig) -> dict[str, float]:
-    return {
+def _parameters(model: WffModel) -> dict[str, float]:
+    """What the answer depends on beside the weights; a choice of the site only where it made one."""
+    fusion, chosen = model.config.fusion, model.runtime
+    parameters = {
         "tau": fusion.tau,
         "lambda_detector": fusion.lambda_detector,
         "lambda_sequence": fusion.lambda_sequence,
         "lambda_age": fusion.lambda_age,
     }
+    if fusion.is_calibrated:
+        parameters["calibration_slope"] = fusion.calibration_slope
+        parameters["calibration_intercept"] = fusion.calibration_intercept
+    sizes = {"image_size": chosen.image_size, "proposals": chosen.proposals}
+    return parameters | {name: float(size) for name, size in sizes.items() if size is not None}
 
 
 def _detail(series: Sequence[EligibleSeries], reading: PatientReading) -> str:

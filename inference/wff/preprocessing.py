@@ -57,13 +57,13 @@ class Letterbox:
         )
 
 
-def letterbox(images: NDArray[np.uint8], size: int) -> tuple[Tensor, Letterbox]:
-    """(Z, Y, X) uint8 -> (Z, 3, size, size) float32 z-scored slices; the rest of the square is 0, the mean.
+def letterbox(images: NDArray[np.uint8], size: int, *, device: torch.device | None = None) -> tuple[Tensor, Letterbox]:
+    """(Z, Y, X) uint8 -> (Z, 3, size, size) float32 z-scored slices on `device`; the rest of the square is 0, the mean.
 
     The grey value is copied to the three channels (a view, not memory).
     """
     frame = Letterbox(images.shape[1], images.shape[2], size)
-    x = torch.from_numpy(images.astype(np.float32))[:, None]
+    x = torch.from_numpy(images.copy()).to(device).float()[:, None]  # bytes travel, not floats
     x = to_square(z_score(fit(x, frame), dims=(1, 2, 3)), frame)
     return x.expand(-1, 3, -1, -1), frame
 

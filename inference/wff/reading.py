@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from inference.findings import Box, Verdict, verdict_of
 from inference.wff.config import FusionConfig
-from inference.wff.fusion import Vote, detector_probability, fuse, vote_of_images, vote_of_sequences
+from inference.wff.fusion import Vote, calibrated, detector_probability, fuse, vote_of_images, vote_of_sequences
 
 _SAME_LESION_IOU = 0.5  # boxes of both classes that overlap more are one lesion seen twice
 
@@ -35,7 +35,7 @@ class ClipReading:
 class SliceReading:
     index: int  # place of the slice in the sequence
     detector_probability: float  # D
-    probability_malignant: float  # P, fused
+    probability_malignant: float  # P, fused and calibrated
     verdict: Verdict
     lesions: tuple[DetectedBox, ...]
 
@@ -93,7 +93,7 @@ def overlap(a: Box, b: Box) -> float:
 def read_sequence(
     found: Sequence[Slice], clip: ClipReading | None, age_probability: float | None, fusion: FusionConfig
 ) -> SequenceReading:
-    """Eq. 1 for each voting slice, then the majority. Slices that do not vote abstain."""
+    """Eq. 1 and its calibration for each voting slice, then the majority. Slices that do not vote abstain."""
     sequence_probability = None if clip is None else clip.probability_malignant
     slices = []
     for index in voting_slices(found, fusion.tau):
@@ -101,7 +101,7 @@ def read_sequence(
             _best(found[index], Verdict.BENIGN),
             _best(found[index], Verdict.MALIGNANT),
         )
-        p = fuse(d, sequence_probability, age_probability, fusion)
+        p = calibrated(fuse(d, sequence_probability, age_probability, fusion), fusion)
         slices.append(SliceReading(index, d, p, verdict_of(p), lesions_of(found[index], fusion.tau)))
     return SequenceReading(tuple(slices), clip, vote_of_images([s.probability_malignant for s in slices]))
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from inference.bundle import METADATA, Bundle
 from inference.errors import BundleError
+from inference.runtime import Runtime
 from inference.wff.age import AgeTable
 from inference.wff.config import config_from_json
 from inference.wff.detector import Detector
@@ -45,8 +46,11 @@ def load_weights(net: nn.Module, file: Path) -> None:
         raise BundleError(f"{file} does not hold the weights that {METADATA} describes: {error}") from error
 
 
-def load_model(bundle: Bundle, *, device: str = "cpu") -> WffModel:
-    """Raises BundleError naming what is missing or does not fit."""
+def load_model(bundle: Bundle, *, device: str = "cpu", runtime: Runtime | None = None) -> WffModel:
+    """`runtime` says more than `device` and goes before it.
+
+    Raises BundleError naming what is missing or does not fit.
+    """
     try:
         config = config_from_json(bundle.metadata["config"])
         age_table = AgeTable(tuple(float(p) for p in bundle.metadata["age_table"]))
@@ -55,4 +59,4 @@ def load_model(bundle: Bundle, *, device: str = "cpu") -> WffModel:
     detector, classifier = Detector(config.detector), SequenceClassifier(config.sequence)
     load_weights(detector, bundle.weights(DETECTOR))
     load_weights(classifier, bundle.weights(CLASSIFIER))
-    return WffModel(config, detector, classifier, age_table, device=device)
+    return WffModel(config, detector, classifier, age_table, device=device, runtime=runtime)

@@ -78,6 +78,16 @@ def test_fat_suppression_and_inversion_of_enhanced_mr_read_as_the_classic_codes(
     assert acquisition.inversion_time_ms == 150.0
 
 
+def test_fat_suppression_is_read_from_the_pulse_sequence_of_enhanced_mr(tmp_path: Path) -> None:
+    """Where the standard has it: PS3.3 C.8.13.4."""
+    dataset = enhanced_mr(np.stack([stored_pixels(0)]))
+    dataset.SpectrallySelectedSuppression = "FAT"
+
+    acquisition = read_head(save(dataset, tmp_path / "a.dcm")).frames[0].acquisition
+
+    assert acquisition.scan_options == ("FS",)
+
+
 @pytest.mark.parametrize("claimed", [4, MAXIMUM_FRAMES + 1, 2**31 - 1])
 def test_a_frame_count_that_the_groups_do_not_bear_out_is_unreadable_with_its_uids(
     tmp_path: Path, claimed: int

@@ -145,7 +145,6 @@ def test_fat_saturation_may_be_told_by_the_scan_options_alone(tmp_path: Path) ->
     assert (image.ScanOptions, image.SeriesDescription) == ("FS", "T2 FSE SAG")
 
 
-@pytest.mark.xfail(reason="inference.heads leaves out SpectrallySelectedSuppression of the pulse sequence (C.8.13.4)")
 def test_fat_saturation_may_be_told_by_the_pulse_sequence_alone(tmp_path: Path) -> None:
     said = FatSaturationSaid.TAGS
 

@@ -35,6 +35,7 @@ def broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (lambda d: d["detector"].update(image_size="large"), "image_size"),
         (lambda d: d["detector"]["backbone"].update(blocks=3), "blocks"),
         (lambda d: d["detector"]["backbone"].update(fen="none"), "fen"),
+        (lambda d: d["fusion"].update(calibration_slope=-1.0), "calibration slope"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_the_name_of_its_key(
@@ -42,3 +43,9 @@ def test_a_wrong_configuration_is_refused_by_the_name_of_its_key(
 ) -> None:
     with pytest.raises(BundleError, match=named):
         config_from_json(broken(change))
+
+
+def test_a_bundle_of_before_the_calibration_is_read_as_not_calibrated() -> None:
+    older = broken(lambda d: (d["fusion"].pop("calibration_slope"), d["fusion"].pop("calibration_intercept")))
+
+    assert not config_from_json(older).fusion.is_calibrated

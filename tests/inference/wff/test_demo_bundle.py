@@ -17,8 +17,8 @@ from inference.phantom import PhantomConfig, PhantomPatient, generate_patient, o
 from inference.phantom.dicom import write_study
 from inference.phantom.patient import draw_subject
 from inference.pipeline import Pipeline, bundle_identity, load_pipeline
-from inference.wff.bundle_files import known_weaknesses
 from inference.wff.config import FusionConfig, config_from_json
+from inference.wff.demo_bundle import phantom_weaknesses
 from inference.wff.measurement import HIT_IOU
 from inference.wff.reading import overlap
 from tests.real_data import real_data
@@ -87,7 +87,7 @@ def test_the_card_tells_the_weaknesses_that_its_maker_knows() -> None:
     metadata = open_bundle(DEMO_BUNDLE).metadata
     fusion, oracle = config_from_json(metadata["config"]).fusion, metadata["measured"]["oracle_decision"]
 
-    lines = known_weaknesses(fusion, Rate(oracle["hits"], oracle["total"]))
+    lines = phantom_weaknesses(fusion, Rate(oracle["hits"], oracle["total"]))
 
     assert all(line in (DEMO_BUNDLE / "MODEL_CARD.md").read_text() for line in lines)
     assert any(f"errs on {oracle['total'] - oracle['hits']} of {oracle['total']} patients" in line for line in lines)
@@ -95,7 +95,7 @@ def test_the_card_tells_the_weaknesses_that_its_maker_knows() -> None:
 
 @pytest.mark.parametrize(("weight", "told"), [(0.0, True), (0.45, False)])
 def test_the_card_of_a_model_without_weight_for_the_detector_says_so(weight: float, told: bool) -> None:
-    lines = known_weaknesses(FusionConfig(lambda_detector=weight), Rate(9, 10))
+    lines = phantom_weaknesses(FusionConfig(lambda_detector=weight), Rate(9, 10))
 
     assert ("same probability" in "\n".join(lines)) is told
 

@@ -1,8 +1,18 @@
+import math
+
 import pytest
 
 from inference.findings import Verdict
 from inference.wff.config import FusionConfig
-from inference.wff.fusion import Vote, detector_probability, fuse, verdict_of, vote_of_images, vote_of_sequences
+from inference.wff.fusion import (
+    Vote,
+    calibrated,
+    detector_probability,
+    fuse,
+    verdict_of,
+    vote_of_images,
+    vote_of_sequences,
+)
 
 ALL = FusionConfig(lambda_detector=0.45, lambda_sequence=0.45, lambda_age=0.1)
 DETECTOR_AND_AGE = FusionConfig(lambda_detector=0.45, lambda_sequence=0.0, lambda_age=0.1)
@@ -74,3 +84,39 @@ def test_a_tie_with_a_mean_of_exactly_one_half_is_malignant() -> None:
 def test_a_sequence_without_voting_image_abstains_and_a_patient_without_sequence_has_no_vote() -> None:
     assert vote_of_images([]) is None
     assert vote_of_sequences([]) is None
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.1, 1 / 3, 0.5, 1.0])
+def test_without_calibration_a_probability_stays_as_it_is_to_the_last_bit(probability: float) -> None:
+    assert calibrated(probability, FusionConfig()) == probability
+
+
+def test_calibration_is_a_line_in_the_logit() -> None:
+    fusion = FusionConfig(calibration_slope=2.0, calibration_intercept=-0.5)
+
+    p = calibrated(0.7, fusion)
+
+    assert math.log(p / (1 - p)) == pytest.approx(2.0 * math.log(0.7 / 0.3) - 0.5)
+
+
+def test_calibration_keeps_the_order_of_probabilities_and_leaves_no_certainty() -> None:
+    fusion = FusionConfig(calibration_slope=0.5, calibration_intercept=1.0)
+
+    said = [calibrated(p, fusion) for p in (0.0, 0.2, 0.5, 0.9, 1.0)]
+
+    assert said == sorted(set(said))
+    assert 0.0 < said[0] < said[-1] < 1.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"calibration_slope": 0.0},
+        {"calibration_slope": -1.0},
+        {"calibration_slope": math.nan},
+        {"calibration_intercept": math.inf},
+    ],
+)
+def test_a_calibration_that_would_turn_the_model_round_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).replace("_", " ")):
+        FusionConfig(**wrong)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.datasets import LabelledPatient
+from inference.datasets import LabelledPatient, SpineRegion
 from inference.phantom import PhantomConfig, generate_patient
 from inference.wff.phantom_data import PhantomSet, make_data_set, oracle_says_malignant, windowed
 
@@ -28,6 +28,25 @@ def test_a_data_set_holds_what_the_phantom_paints(patients: list[LabelledPatient
     for stored, painted in zip(patients[1].series, phantom.series, strict=True):
         assert stored.boxes == painted.boxes
         assert np.array_equal(stored.images(), windowed(painted))
+
+
+def test_a_data_set_says_where_the_lesions_lie_and_what_they_look_like(patients: list[LabelledPatient]) -> None:
+    truths = [generate_patient(index, seed=2, config=RECIPE.config).truth for index in (5, 6, 7)]
+    letters = {"T": SpineRegion.THORACIC, "L": SpineRegion.LUMBAR, "S": SpineRegion.SACRAL}
+
+    assert [set(p.regions) for p in patients] == [{letters[one.level[0]] for one in t.lesions} for t in truths]
+    assert any(p.regions for p in patients)
+    for stored, truth in zip(patients, truths, strict=True):
+        assert (stored.lesion_type == "") == (truth.label is None)
+        assert stored.lesion_type in ("", "focal") or truth.signs[stored.lesion_type]
+
+
+def test_patients_of_one_scanner_have_its_name_as_site(tmp_path: Path) -> None:
+    config = PhantomConfig(matrix=64, site_style=4)
+
+    [patient] = make_data_set(PhantomSet(first=0, count=1, seed=2, config=config), tmp_path, processes=1)
+
+    assert patient.site == "phantom-scanner-4"
 
 
 def test_the_same_set_is_not_made_again(folder: Path, patients: list[LabelledPatient]) -> None:

@@ -1,3 +1,4 @@
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from inference.phantom.dicom import write_study
 from inference.selection import read_head, select_series
 from inference.volume import load_volume, window_to_uint8
 from inference.wff.config import FusionConfig
-from inference.wff.detector import BENIGN, MALIGNANT, Detections
+from inference.wff.fusion import calibrated
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.phantom_data import windowed
 from inference.wff.pipeline import WffPipeline
@@ -64,6 +65,24 @@ def test_lesions_lie_inside_the_original_image_and_on_images_that_voted(findings
     assert findings.detail == f"Lesions were detected on {len(voted)} of {images} images, in 3 of 3 series."
 
 
+class MarkedSlices(AbstractContextManager["MarkedSlices"]):
+    """A detection that finds one box on one slice of each sequence."""
+
+    def __init__(self, box: DetectedBox) -> None:
+        self._box = box
+        self._lengths: list[int] = []
+
+    def add(self, images: np.ndarray) -> None:
+        self._lengths.append(len(images))
+
+    def results(self) -> list[tuple[SliceBoxes, ...]]:
+        sequences = zip(self._lengths, MARKED, strict=True)
+        return [tuple((self._box,) if k == marked else () for k in range(length)) for length, marked in sequences]
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+
 @pytest.fixture
 def told(
     micro_model: WffModel, patient: PhantomPatient, files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
@@ -72,13 +91,7 @@ def told(
     model = micro_model.with_fusion(FusionConfig(tau=0.5, lambda_detector=0.0, lambda_sequence=0.0, lambda_age=1.0))
     by_age = verdict_of(model.age_table.probability(patient.age_years) or 0.0)
     against = Verdict.BENIGN if by_age is Verdict.MALIGNANT else Verdict.MALIGNANT
-    marks = iter(MARKED)
-
-    def detect(images: np.ndarray, times: object = None) -> tuple[SliceBoxes, ...]:
-        marked = next(marks)
-        return tuple((DetectedBox(MARK, against, 0.9),) if k == marked else () for k in range(len(images)))
-
-    monkeypatch.setattr(model, "detect", detect)
+    monkeypatch.setattr(model, "detection", lambda: MarkedSlices(DetectedBox(MARK, against, 0.9)))
     return WffPipeline(model, IDENTITY).run(Case(case_id="c", files=files))
 
 
@@ -150,8 +163,22 @@ def test_age_parameters_and_stage_times_are_told(findings: Findings, patient: Ph
         "lambda_sequence": 0.45,
         "lambda_age": 0.1,
     }
-    assert set(findings.timings_s) == {"read", "preprocess", "detector", "crops", "sequence", "fusion"}
+    assert set(findings.timings_s) == {"read", "detector", "crops", "sequence", "fusion"}
     assert all(seconds >= 0 for seconds in findings.timings_s.values())
+
+
+def test_a_calibrated_model_tells_its_calibration_beside_its_weights(
+    micro_model: WffModel, files: tuple[Path, ...], findings: Findings
+) -> None:
+    fusion = replace(EVERYTHING_VOTES, calibration_slope=1.5, calibration_intercept=-0.25)
+
+    told = WffPipeline(micro_model.with_fusion(fusion), IDENTITY).run(Case(case_id="c", files=files))
+
+    assert told.parameters == {**findings.parameters, "calibration_slope": 1.5, "calibration_intercept": -0.25}
+    for before, after in zip(findings.sequences, told.sequences, strict=True):
+        assert [v.probability_malignant for v in after.votes] == pytest.approx(
+            [calibrated(v.probability_malignant, fusion) for v in before.votes]
+        )
 
 
 def test_the_order_of_the_files_has_no_effect(
@@ -238,40 +265,3 @@ def test_training_sees_the_same_grey_values_as_the_clinic(patient: PhantomPatien
     for one, phantom in zip(eligible, patient.series, strict=True):
         assert one.kind is phantom.kind
         assert np.array_equal(window_to_uint8(load_volume(one)), windowed(phantom))
-
-
-def test_the_classes_of_the_detector_keep_their_meaning(micro_model: WffModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    model = micro_model.with_fusion(EVERYTHING_VOTES)
-    boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0], [60.0, 60.0, 90.0, 90.0]])
-    found = Detections(boxes, torch.tensor([MALIGNANT, BENIGN]), torch.tensor([0.9, 0.8]))
-    monkeypatch.setattr(model.nets[0], "detect", lambda batch: [found] * len(batch))
-
-    ((first, second),) = model.detect(np.zeros((1, 64, 64), dtype=np.uint8))
-
-    assert (first.verdict, first.score) == (Verdict.MALIGNANT, pytest.approx(0.9))
-    assert (second.verdict, second.score) == (Verdict.BENIGN, pytest.approx(0.8))
-
-
-def test_a_model_that_runs_out_of_memory_goes_on_with_smaller_batches(
-    micro_model: WffModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    model = micro_model.with_fusion(EVERYTHING_VOTES)
-    images = np.random.default_rng(0).integers(0, 255, size=(8, 64, 64), dtype=np.uint8)
-    expected = model.detect(images)
-    detector, _ = model.nets
-    whole = detector.detect
-
-    def small_only(batch: torch.Tensor) -> object:
-        if len(batch) > 3:
-            raise torch.OutOfMemoryError
-        return whole(batch)
-
-    monkeypatch.setattr(detector, "detect", small_only)
-
-    found = model.detect(images)
-
-    assert [len(boxes) for boxes in found] == [len(boxes) for boxes in expected]

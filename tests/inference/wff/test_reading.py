@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from inference.findings import Box, Verdict
@@ -100,3 +102,18 @@ def test_a_patient_without_any_detection_has_no_decision() -> None:
 
     assert patient.vote is None
     assert patient.vote_fraction_malignant is None
+
+
+def test_the_calibration_comes_before_the_votes() -> None:
+    sure = FusionConfig(tau=0.3, lambda_detector=1.0, lambda_sequence=0.0, lambda_age=0.0)
+    doubted = replace(sure, calibration_intercept=-3.0)
+    found = [[malignant(0.6), benign(0.4, LARGE)], [malignant(0.9)]]
+
+    before, after = (read_sequence(found, None, None, fusion) for fusion in (sure, doubted))
+
+    assert [s.verdict for s in before.slices] == [Verdict.MALIGNANT, Verdict.MALIGNANT]
+    assert [s.verdict for s in after.slices] == [Verdict.BENIGN, Verdict.MALIGNANT]
+    assert after.slices[0].detector_probability == before.slices[0].detector_probability
+    assert after.vote is not None
+    assert after.vote.tie
+    assert after.vote.mean == pytest.approx(sum(s.probability_malignant for s in after.slices) / 2)

@@ -1,0 +1,210 @@
+"""The tables of the evaluation page. Rates in per cent, areas as they are, intervals below."""
+
+from collections.abc import Sequence
+
+from inference.evaluation.html import Cell, Row, Table
+from inference.evaluation.intervals import Estimate
+from inference.evaluation.metrics import Rate
+from inference.evaluation.results import (
+    DetectorResult,
+    Evaluation,
+    ReaderRow,
+    RegionRow,
+    SequencesRow,
+    StrategyRow,
+    SubgroupRow,
+)
+
+_NOTHING = Cell("-")
+
+
+def strategies_table(evaluation: Evaluation) -> Table:
+    undetected = evaluation.decided.performance.undetected
+    missed = f"{undetected} of them had no detection and count as called benign" if undetected else "All were detected"
+    return Table(
+        caption=(
+            f"Decisions on {evaluation.cohort.patients} patients with a lesion, by who has a say: lesion detector "
+            f"(Det), sequence classifier (Seq), age. {missed}. Small: 95 % interval. Shaded: what the bundle does."
+        ),
+        columns=("Strategy", "Det, Seq, Age", "Accuracy", "Sensitivity", "Specificity", "of probability", "of votes"),
+        groups=(("Weights", 1), ("Decision", 3), ("Area under the ROC curve", 2)),
+        rows=tuple(_strategy(row, row.name == evaluation.decided_by) for row in evaluation.strategies),
+    )
+
+
+def _strategy(row: StrategyRow, is_main: bool) -> Row:
+    found = row.performance
+    counts = found.counts
+    cells = (
+        Cell(", ".join(f"{weight:g}" for weight in row.weights)),
+        _share_of(found.accuracy, counts.accuracy),
+        _share_of(found.sensitivity, counts.sensitivity),
+        _share_of(found.specificity, counts.specificity),
+        area(found.area),
+        area(found.area_of_votes),
+    )
+    return Row(row.name, cells, is_main)
+
+
+def sequences_table(rows: Sequence[SequencesRow], patients: int, main: str) -> Table:
+    choices = list(dict.fromkeys(row.sequences for row in rows))
+    strategies = list(dict.fromkeys(row.strategy for row in rows))
+    found = {(row.strategy, row.sequences): row.performance for row in rows}
+    undetected = {row.sequences: row.performance.undetected for row in rows}  # by tau alone: alike in all strategies
+    return Table(
+        caption=(
+            f"Which sequences vote: the {patients} patients who have T1 and T2 sequences. A patient without a "
+            "detection in the voting sequences counts as called benign"
+        ),
+        columns=("Strategy", *("Accuracy", "Area") * len(choices)),
+        groups=tuple((f"{choice} ({undetected[choice]} without detection)", 2) for choice in choices),
+        rows=tuple(
+            Row(
+                strategy,
+                tuple(
+                    cell
+                    for one in (found[strategy, choice] for choice in choices)
+                    for cell in (share(one.accuracy), area(one.area))
+                ),
+                strategy == main,
+            )
+            for strategy in strategies
+        ),
+    )
+
+
+def regions_table(rows: Sequence[RegionRow]) -> Table:
+    return Table(
+        caption="Patients by region of their lesions; one with lesions in two regions counts in both",
+        columns=("Region", "Right", "Wrong", "Share wrong"),
+        rows=tuple(
+            Row(
+                row.region.capitalize(),
+                (Cell(str(row.right)), Cell(str(row.wrong)), _rate(Rate(row.wrong, row.right + row.wrong))),
+            )
+            for row in rows
+        ),
+    )
+
+
+def readers_table(rows: Sequence[ReaderRow]) -> Table:
+    return Table(
+        caption="Readers beside the model, each on the patients that both read",
+        columns=(
+            "Reader",
+            "Accuracy",
+            "Sensitivity",
+            "Specificity",
+            "Model on the same patients: accuracy",
+            "Only the model right",
+            "Only the reader right",
+            "p (McNemar)",
+            "Test",
+        ),
+        rows=tuple(_reader(row) for row in rows),
+    )
+
+
+def _reader(row: ReaderRow) -> Row:
+    test = row.against_model
+    cells = (
+        *(_rate(one) for one in (row.counts.accuracy, row.counts.sensitivity, row.counts.specificity)),
+        _rate(row.model_counts.accuracy),
+        Cell(str(test.only_first_right)),
+        Cell(str(test.only_second_right)),
+        Cell(p_value(test.p_value)),
+        Cell(test.method),
+    )
+    return Row(f"{row.reader}, {'with' if row.with_age else 'without'} age", cells)
+
+
+def subgroups_table(attribute: str, rows: Sequence[SubgroupRow]) -> Table:
+    return Table(
+        caption=f"The same patients by {attribute}",
+        columns=(
+            attribute.capitalize(),
+            "Malignant",
+            "Benign",
+            "Accuracy",
+            "Sensitivity",
+            "Specificity",
+            "Area under ROC",
+        ),
+        rows=tuple(_subgroup(row) for row in rows),
+    )
+
+
+def _subgroup(row: SubgroupRow) -> Row:
+    counts = row.counts
+    cells = (
+        Cell(str(counts.malignant)),
+        Cell(str(counts.benign)),
+        _rate(counts.accuracy),
+        _rate(counts.sensitivity) if counts.malignant else _NOTHING,
+        _rate(counts.specificity) if counts.benign else _NOTHING,
+        _NOTHING if row.area is None else area(row.area),
+    )
+    return Row(row.value, cells)
+
+
+def precision_table(detector: DetectorResult) -> Table:
+    rows = (
+        ("Benign lesions", detector.benign),
+        ("Malignant lesions", detector.malignant),
+        ("Lesions, whatever the class", detector.either_class),
+    )
+    mean = _NOTHING if detector.mean_of_classes is None else Cell(f"{detector.mean_of_classes:.3f}")
+    return Table(
+        caption="Average precision of the boxes at an overlap (intersection over union) of .5",
+        columns=("Boxes of", "AP50"),
+        rows=(
+            *(Row(name, (_NOTHING if found is None else area(found),)) for name, found in rows),
+            Row("Mean of the two classes", (mean,)),
+        ),
+    )
+
+
+def froc_table(detector: DetectorResult) -> Table:
+    curves = [curve for curve in (detector.per_image, detector.per_patient) if curve is not None]
+    names = {"image": "boxes, per image", "patient": "patients, per patient"}
+    return Table(
+        caption=(
+            "Share of labelled boxes, and of patients with a labelled box, that are found at a mean number of false "
+            f"boxes per image or per patient; whatever the class, overlap from {detector.hit_overlap:g}"
+        ),
+        columns=("Found of", "1/8", "1/4", "1/2", "1", "2", "4", "8", "Mean"),
+        rows=tuple(
+            Row(
+                f"{curve.targets} {names[curve.unit]}",
+                tuple(share(one) for one in (*curve.at_rates, curve.mean_sensitivity)),
+            )
+            for curve in curves
+        ),
+    )
+
+
+def share(one: Estimate) -> Cell:
+    return Cell(f"{100 * one.value:.1f} %", _interval(f"{100 * one.low:.1f}", f"{100 * one.high:.1f}"))
+
+
+def _share_of(one: Estimate, rate: Rate) -> Cell:
+    cell = share(one)
+    return Cell(cell.value, f"{rate.hits}/{rate.total}; {cell.below}")
+
+
+def area(one: Estimate) -> Cell:
+    return Cell(f"{one.value:.3f}", _interval(f"{one.low:.3f}", f"{one.high:.3f}"))
+
+
+def _interval(low: str, high: str) -> str:
+    """One without width says nothing of the doubt: no resample differed."""
+    return "no interval" if low == high else f"{low} to {high}"
+
+
+def p_value(p: float) -> str:
+    return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def _rate(rate: Rate) -> Cell:
+    low, high = rate.interval
+    return Cell(f"{100 * rate.value:.1f} %", f"{100 * low:.1f} to {100 * high:.1f}")

@@ -1,0 +1,87 @@
+"""Reads every annotation file of a folder with the loader of its format, and adds where the images are."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom import dcmread
+
+from inference.heads import DAMAGED, is_disk_error
+from inference.labels.annotation import Annotations, ImageKey, joined
+from inference.labels.coco import is_coco, read_coco
+from inference.labels.dicom_folder import DicomFolder, FoundInstance, Progress
+from inference.labels.faults import Fault, FaultCode, PatientKey, Place
+from inference.labels.image_index import ImageIndex, NoImage
+from inference.labels.labelme import is_labelme, read_labelme
+from inference.labels.segmentation import SEG_CLASSES, read_segmentation
+from inference.labels.structured_report import SR_CLASSES, read_structured_report
+
+ANNOTATION_CLASSES: Final = SEG_CLASSES | SR_CLASSES
+_UNREADABLE: Final = (*DAMAGED, RuntimeError)  # highdicom raises RuntimeError for what it does not support
+
+
+def read_annotations(found: DicomFolder, images: ImageIndex, progress: Progress) -> Annotations:
+    """Boxes of all annotation files. JSON files that are neither LabelMe nor COCO are passed over.
+
+    Raises
+    ------
+    OSError
+        a file cannot be read.
+    """
+    texts = [path for path in found.other_files if path.suffix.lower() == ".json"]
+    objects = [one for one in found.instances if one.head.sop_class_uid in ANNOTATION_CLASSES]
+    parts: list[Annotations] = []
+    for path in texts:
+        parts.append(_read_json(path, path.relative_to(found.folder).as_posix(), images))
+        progress("reading annotations", len(parts), len(texts) + len(objects))
+    for instance in objects:
+        parts.append(_read_object(instance, images))
+        progress("reading annotations", len(parts), len(texts) + len(objects))
+    whole = joined(parts)
+    return Annotations(whole.boxes, tuple(_located(fault, images) for fault in whole.faults))
+
+
+def _read_json(path: Path, file: str, images: ImageIndex) -> Annotations:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # broken JSON, another encoding
+        return _unreadable(Place(file=file), f"no JSON ({type(error).__name__})", _patient_by_name(file, images))
+    if is_labelme(content):
+        return read_labelme(content, file, images)
+    if is_coco(content):
+        return read_coco(content, file, images)
+    return Annotations()
+
+
+def _read_object(instance: FoundInstance, images: ImageIndex) -> Annotations:
+    try:
+        if instance.head.sop_class_uid in SEG_CLASSES:
+            return read_segmentation(instance.head.file, instance.file, images)
+        return read_structured_report(dcmread(instance.head.file), instance.file, images)
+    except _UNREADABLE as error:
+        if is_disk_error(error):
+            raise
+        return _unreadable(instance.place, type(error).__name__, (instance.patient,))
+
+
+def _unreadable(place: Place, why: str, patients: tuple[PatientKey, ...]) -> Annotations:
+    said = f"The annotation cannot be read: {why}."
+    return Annotations(faults=(Fault(code=FaultCode.ANNOTATION_UNREADABLE, what=said, place=place, patients=patients),))
+
+
+def _patient_by_name(file: str, images: ImageIndex) -> tuple[PatientKey, ...]:
+    """Whose image lies beside a LabelMe file, by its name."""
+    try:
+        return (images.by_names(file).instance.patient,)
+    except NoImage:
+        return ()
+
+
+def _located(fault: Fault, images: ImageIndex) -> Fault:
+    """With the series and the patient of the image that the fault names, where the folder holds it."""
+    image = images.by_uid(ImageKey(fault.place.sop_instance_uid, fault.place.frame))
+    if image is None:
+        return fault
+    place = replace(fault.place, series_number=image.series_number, series_instance_uid=image.head.series_instance_uid)
+    return replace(fault, place=place, patients=fault.patients or (image.patient,))

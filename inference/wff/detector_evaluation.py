@@ -1,0 +1,70 @@
+"""The detector alone: average precision per class, and FROC of the lesions as they are reported."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from inference.evaluation.average_precision import average_precision
+from inference.evaluation.boxes import ImageBoxes, ScoredBox
+from inference.evaluation.froc import froc_per_image, froc_per_patient
+from inference.evaluation.intervals import Resampling
+from inference.evaluation.results import DetectorResult
+from inference.findings import Verdict
+from inference.wff.measurement import HIT_IOU, DetectedPatient, count_boxes
+from inference.wff.model import SliceBoxes
+from inference.wff.reading import DetectedBox, lesions_of
+
+_EVERY_SCORE: Final = 0.0
+
+_Choice = Callable[[SliceBoxes], Sequence[DetectedBox]]
+
+
+def evaluate_detector(detected: Sequence[DetectedPatient], *, tau: float, seed: int, resamples: int) -> DetectorResult:
+    """All slices of all patients, lesion-free ones included. Needs benign and malignant patients."""
+    patients = Resampling(
+        [one.patient.verdict is Verdict.MALIGNANT for one in detected], seed=seed, resamples=resamples
+    )
+    benign, malignant = (
+        average_precision(_images(detected, _of_class(verdict), verdict), patients)
+        for verdict in (Verdict.BENIGN, Verdict.MALIGNANT)
+    )
+    lesions = _images(detected, _as_reported)
+    counts = [(one.patient, count_boxes(one, tau)) for one in detected]
+    labelled = [counted for patient, counted in counts if any(series.labelled_slices for series in patient.series)]
+    return DetectorResult(
+        benign=benign,
+        malignant=malignant,
+        either_class=average_precision(lesions, patients),
+        mean_of_classes=None if benign is None or malignant is None else (benign.value + malignant.value) / 2,
+        hit_overlap=HIT_IOU,
+        per_image=froc_per_image(lesions, patients, overlap=HIT_IOU),
+        per_patient=froc_per_patient(lesions, patients, overlap=HIT_IOU),
+        hit=sum(right > 0 for right, _, _ in labelled),
+        labelled=len(labelled),
+        false_boxes=sum(wrong for _, (_, wrong, _) in counts),
+        false_boxes_lesion_free=sum(wrong for patient, (_, wrong, _) in counts if patient.verdict is None),
+    )
+
+
+def _images(
+    detected: Sequence[DetectedPatient], choose: _Choice, labelled_class: Verdict | None = None
+) -> list[ImageBoxes]:
+    """`labelled_class`: only boxes of patients with this class are labelled; None: those of all."""
+    return [
+        ImageBoxes(
+            patient=number,
+            labelled=boxes if labelled_class is None or one.patient.verdict is labelled_class else (),
+            found=tuple(ScoredBox(found.box, found.score) for found in choose(slice_boxes)),
+        )
+        for number, one in enumerate(detected)
+        for series, found_in_series in zip(one.patient.series, one.found, strict=True)
+        for boxes, slice_boxes in zip(series.boxes, found_in_series, strict=True)
+    ]
+
+
+def _of_class(verdict: Verdict) -> _Choice:
+    return lambda boxes: [one for one in boxes if one.verdict is verdict]
+
+
+def _as_reported(boxes: SliceBoxes) -> Sequence[DetectedBox]:
+    """One box where both classes cover one place."""
+    return lesions_of(boxes, _EVERY_SCORE)

@@ -1,0 +1,76 @@
+"""What a data set is, as facts for the run folder and the model card: its hash, its origin, who is in it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from inference.datasets import INDEX, LabelledPatient
+from inference.findings import Verdict
+from inference.phantom.origin import is_phantom_data
+
+_LESION_FREE: Final = "lesion-free"
+_UNKNOWN: Final = "not stated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFacts:
+    sha256: str  # over the index and every file of a series
+    is_phantom: bool
+
+
+def data_facts(folder: Path, patients: Sequence[LabelledPatient]) -> DataFacts:
+    """Reads every file of the data set once. Raises OSError naming one that cannot be read."""
+    files = [folder / INDEX, *sorted({series.file for patient in patients for series in patient.series})]
+    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in files)
+    return DataFacts(sha256=hashlib.sha256(lines.encode()).hexdigest(), is_phantom=is_phantom_data(folder))
+
+
+def file_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cohort_rows(patients: Sequence[LabelledPatient]) -> list[tuple[str, str]]:
+    """Name and value of what can be counted, for people."""
+    series = [one for patient in patients for one in patient.series]
+    return [
+        ("patients", str(len(patients))),
+        ("classes", _counts((patient.verdict or _LESION_FREE) for patient in patients)),
+        ("ages", ages_of(patients)),
+        ("regions of lesions", _counts(region for patient in patients for region in patient.regions)),
+        ("sites", _counts(patient.site or _UNKNOWN for patient in patients)),
+        ("types of lesions", _counts(p.lesion_type or _UNKNOWN for p in patients if p.verdict is not None)),
+        ("series", _counts(one.kind for one in series)),
+        ("slices", f"{sum(len(one.boxes) for one in series)}, labelled {sum(len(s.labelled_slices) for s in series)}"),
+        ("labelled boxes", str(sum(len(boxes) for one in series for boxes in one.boxes))),
+    ]
+
+
+def ages_of(patients: Sequence[LabelledPatient]) -> str:
+    ages = [patient.age_years for patient in patients if patient.age_years is not None]
+    if not ages:
+        return "unknown for all"
+    unknown = len(patients) - len(ages)
+    text = f"{min(ages):.0f} to {max(ages):.0f} years, median {median(ages):.0f}"
+    return f"{text}; unknown for {unknown}" if unknown else text
+
+
+def sites_of(patients: Sequence[LabelledPatient]) -> set[str]:
+    """Empty where nobody named one."""
+    return {patient.site for patient in patients if patient.site}
+
+
+def class_counts(patients: Sequence[LabelledPatient]) -> dict[str, int]:
+    """Benign, malignant, lesion-free."""
+    counts = Counter(patient.verdict for patient in patients)
+    return {**{verdict.value: counts[verdict] for verdict in Verdict}, _LESION_FREE: counts[None]}
+
+
+def _counts(values: Iterable[Any]) -> str:
+    """Each value with how often it occurs, the most frequent first."""
+    counted = Counter(map(str, values))
+    return ", ".join(f"{name} {count}" for name, count in counted.most_common()) or _UNKNOWN

@@ -1,0 +1,47 @@
+"""Detections of patients as a file, so that a run that goes on does not search every slice again.
+
+Floats survive JSON to the last bit, so what is read is what was found.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inference.datasets import LabelledPatient
+from inference.errors import TrainingError
+from inference.findings import Box, Verdict
+from inference.wff.measurement import DetectedPatient
+from inference.wff.model import SliceBoxes
+from inference.wff.reading import DetectedBox
+from inference.wff.training.durable_files import write_text
+
+
+def save_detections(detected: Sequence[DetectedPatient], file: Path) -> None:
+    write_text(file, json.dumps({one.patient.patient_id: _to_json(one) for one in detected}))
+
+
+def load_detections(file: Path, patients: Sequence[LabelledPatient]) -> list[DetectedPatient]:
+    """Of these patients, in their order. Raises TrainingError when the file is damaged or of other patients."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        return [DetectedPatient(patient, _from_json(data[patient.patient_id])) for patient in patients]
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{file} is damaged ({error!r}); delete it, and the slices are searched again") from error
+
+
+def _to_json(one: DetectedPatient) -> list[list[list[list[Any]]]]:
+    """Per sequence, per slice, per box: x0, y0, x1, y1, class, score."""
+    return [
+        [[[b.box.x0, b.box.y0, b.box.x1, b.box.y1, b.verdict, b.score] for b in boxes] for boxes in slices]
+        for slices in one.found
+    ]
+
+
+def _from_json(data: list[list[list[list[Any]]]]) -> tuple[tuple[SliceBoxes, ...], ...]:
+    return tuple(tuple(tuple(map(_box, boxes)) for boxes in slices) for slices in data)
+
+
+def _box(values: list[Any]) -> DetectedBox:
+    x0, y0, x1, y1, verdict, score = values
+    return DetectedBox(Box(x0=x0, y0=y0, x1=x1, y1=y1), Verdict(verdict), score)

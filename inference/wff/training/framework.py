@@ -1,0 +1,145 @@
+"""The whole training of the framework: splits, cross-validation, final fit, evaluation, bundle."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+
+from inference.datasets import LabelledPatient, open_data_set
+from inference.errors import SettingsError
+from inference.findings import BundleIdentity
+from inference.wff.backbone import LEVELS
+from inference.wff.detector import Detector
+from inference.wff.evaluation import evaluate_patients
+from inference.wff.measurement import DetectedPatient
+from inference.wff.model import WffModel
+from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.training.cross_validation import cross_validate, settings_of_candidate
+from inference.wff.training.data_facts import DataFacts, data_facts, file_sha256
+from inference.wff.training.display import Display
+from inference.wff.training.durable_files import write_json
+from inference.wff.training.fit import Fitting, detections_of, device_of, fit
+from inference.wff.training.journal import tensorboard_is_installed
+from inference.wff.training.report import Extras, Made
+from inference.wff.training.run_folder import BUNDLE, CROSS_VALIDATION, EVALUATION, Inputs, RunFolder
+from inference.wff.training.settings import TrainingSettings
+from inference.wff.training.settings_file import settings_as_toml
+from inference.wff.training.splits import SPLITS, Splits, save_splits, splits_for
+from inference.wff.training.trained_bundle import license_text, write_trained_bundle
+
+log = structlog.get_logger(__name__)
+
+MakeExtras = Callable[[WffModel, Sequence[DetectedPatient]], Extras]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Checked settings and data; nothing is written yet."""
+
+    settings: TrainingSettings
+    data: Path
+    patients: tuple[LabelledPatient, ...]
+    facts: DataFacts
+    splits: Splits
+    inputs: Inputs
+
+
+def prepare(data: Path, settings: TrainingSettings) -> Prepared:
+    """Checks all that can be known before hours of training.
+
+    Raises
+    ------
+    SettingsError
+        the settings ask for a device, an architecture or splits that cannot be; the message names the key.
+    OSError
+        the data set or a file that the settings name cannot be read.
+    """
+    device_of(settings.compute)
+    for number in range(1, len(settings.cross_validation.candidates) + 1):
+        _require_architecture(settings_of_candidate(settings, number), number)
+    license_text(settings.bundle.license_file)
+    patients = tuple(open_data_set(data))
+    splits = splits_for(patients, settings.cross_validation, seed=settings.seed)
+    facts = data_facts(data, patients)
+    return Prepared(
+        settings=settings,
+        data=data,
+        patients=patients,
+        facts=facts,
+        splits=splits,
+        inputs=Inputs(
+            settings=settings_as_toml(settings),
+            data_sha256=facts.sha256,
+            weights_sha256=_weights_sha256(settings),
+            splits_sha256=splits.sha256,
+        ),
+    )
+
+
+def train_framework(
+    prepared: Prepared,
+    run: RunFolder,
+    display: Display,
+    *,
+    command: Sequence[str],
+    make_extras: MakeExtras | None = None,
+) -> BundleIdentity:
+    """Go on in the run folder from wherever it stands, to the bundle. Raises TrainingError naming what stopped it."""
+    settings, splits = prepared.settings, prepared.splits
+    log.info("run_begins", patients=len(prepared.patients), held_out=len(splits.held_out), folds=len(splits.folds))
+    if not tensorboard_is_installed():
+        display.say('no TensorBoard logs are written: pip install "spinenode[science]"')
+    save_splits(splits, run.folder / SPLITS)
+    where = Fitting(data=prepared.data, run=run.folder, display=display)
+    crossed = cross_validate(where, settings, splits)
+    write_json(run.folder / CROSS_VALIDATION, crossed.to_json())
+    chosen = settings_of_candidate(settings, crossed.chosen.number)
+    model = fit(where, "final", chosen, splits.training).with_fusion(crossed.chosen.fusion)
+    detected = detections_of(where, "final", chosen, model, splits.held_out)
+    display.say("evaluating the held-out patients")
+    evaluation = evaluate_patients(model, detected, seed=settings.seed)
+    write_json(run.folder / EVALUATION, evaluation.to_json())
+    made = Made(
+        settings=settings,
+        chosen=chosen,
+        data=prepared.facts,
+        splits=splits,
+        crossed=crossed,
+        model=model,
+        evaluation=evaluation,
+        command=command,
+        extras=Extras() if make_extras is None else make_extras(model, detected),
+    )
+    identity = write_trained_bundle(run.folder / BUNDLE, made)
+    run.finish()
+    log.info("bundle_written", name=identity.name, version=identity.version, sha256=identity.sha256)
+    return identity
+
+
+def _require_architecture(settings: TrainingSettings, number: int) -> None:
+    """Raises SettingsError when the nets cannot be built. Takes no memory."""
+    try:
+        with torch.device("meta"):
+            Detector(settings.config.detector)
+            SequenceClassifier(settings.config.sequence)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise SettingsError(f"architecture of candidate {number} cannot be built: {error}") from error
+    detector = settings.config.detector
+    if detector.image_size % 64:
+        raise SettingsError(f"architecture.detector.image_size is {detector.image_size}, expected a multiple of 64")
+    if len(detector.anchor_sizes) != len(LEVELS):
+        raise SettingsError(
+            f"architecture.detector.anchor_sizes has {len(detector.anchor_sizes)} values, expected {len(LEVELS)}: "
+            "one per level of the pyramid"
+        )
+
+
+def _weights_sha256(settings: TrainingSettings) -> str:
+    """Over the files that any candidate starts from."""
+    numbers = range(1, len(settings.cross_validation.candidates) + 1)
+    candidates = [settings_of_candidate(settings, number) for number in numbers]
+    files = sorted({part.initial_weights for one in candidates for part in (one.detector, one.sequence)} - {""})
+    return hashlib.sha256("".join(f"{file_sha256(Path(file))}\n" for file in files).encode()).hexdigest()

@@ -1,0 +1,222 @@
+"""The model card of a trained bundle: every line from a fact of its making."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import Any, Final
+
+from inference.evaluation.intervals import Estimate
+from inference.evaluation.results import StrategyRow
+from inference.evaluation.subject import PHANTOM_HEADING
+from inference.wff.config import FusionConfig
+from inference.wff.training.cross_validation import CandidateResult
+from inference.wff.training.data_facts import cohort_rows
+from inference.wff.training.report import Made
+from inference.wff.training.run_folder import versions
+from inference.wff.training.settings import DetectorTraining, OptimiserSettings, SequenceTraining
+from inference.wff.training.settings_file import as_toml
+from inference.wff.training.weaknesses import known_weaknesses
+
+INTENDED_USE: Final = "Research only. Not for clinical use: no decision about a patient may rest on it."
+_LINE: Final = 118  # characters
+_PHANTOM_NOTICE: Final = (
+    "**Not for clinical use.** These weights have seen synthetic images only. What they say about a patient means "
+    "nothing.\nEvery number on this page is of the synthetic phantom and has no clinical meaning."
+)
+
+
+def model_card(made: Made) -> str:
+    """Markdown. One made from the phantom says so first, and again over its numbers."""
+    settings, phantom = made.settings, made.data.is_phantom
+    mark = f": {PHANTOM_HEADING}" if phantom else ""
+    weaknesses = "\n".join(known_weaknesses(made))
+    return f"""# {settings.bundle.name} {settings.bundle.version}{mark}
+
+{_PHANTOM_NOTICE if phantom else f"**{INTENDED_USE}**"}
+
+## What it is
+{_what_it_is(made)}
+
+## What it is for
+{_PHANTOM_USE if phantom else _CLINICAL_USE}
+
+## Data{mark}
+{_table(("", "trained on", "held out"), _data_rows(made))}
+
+Each patient is in one part. sha256 of the split `{made.splits.sha256[:16]}`, of the data set
+`{made.data.sha256[:16]}`.
+
+## How it was trained
+{_table(("", "detector", "sequence classifier"), _training_rows(made.chosen.detector, made.chosen.sequence))}
+
+Seed {settings.seed}, precision {settings.compute.precision}. All settings are in metadata.json.
+
+## Cross-validation{mark}
+{_cross_validation(made)}
+
+## Measured on held-out patients{mark}
+{_held_out(made)}
+
+## Known weaknesses
+{weaknesses}
+
+## Made with
+`{_command(made)}`
+
+{", ".join(f"{name} {number}" for name, number in versions().items())}
+"""
+
+
+_PHANTOM_USE: Final = (
+    "To show and to test the node from the received study to the delivered report. It must not be used to look for "
+    "lesions."
+)
+_CLINICAL_USE: Final = (
+    f"{INTENDED_USE} Input: sagittal T1, T2 and fat-suppressed T2 series of the spine.\nOutput: boxes, and one "
+    "benign or malignant probability per patient in whom a lesion is detected."
+)
+
+
+def _what_it_is(made: Made) -> str:
+    detector, classifier = (sum(p.numel() for p in net.parameters()) / 1e6 for net in made.model.nets)
+    config = made.model.config
+    return _paragraph(
+        "The weighted fusion framework (Liu et al., Insights into Imaging 2022, 13:87): a Faster R-CNN "
+        f"({detector:.2f} M parameters, deformable ResNeXt, five scales, {config.detector.image_size} px) finds "
+        f"lesions on each sagittal slice, a {config.sequence.variant.upper()} ResNeXt ({classifier:.2f} M parameters) "
+        f"reads one clip of {config.sequence.clip_slices} slices per sequence, an age table adds the prior, and slices "
+        "vote for their sequence, sequences for the patient."
+    )
+
+
+def _data_rows(made: Made) -> list[tuple[str, str, str]]:
+    trained, held_out = cohort_rows(made.splits.training), cohort_rows(made.splits.held_out)
+    return [(name, value, other) for (name, value), (_, other) in zip(trained, held_out, strict=True)]
+
+
+def _training_rows(detector: DetectorTraining, sequence: SequenceTraining) -> list[tuple[str, str, str]]:
+    return [
+        ("length", _length(detector), _length(sequence)),
+        ("batch", str(detector.batch), str(sequence.batch)),
+        ("optimiser", _optimiser(detector.optimiser), _optimiser(sequence.optimiser)),
+        ("schedule", _schedule(detector.optimiser), _schedule(sequence.optimiser)),
+        ("first weights", _start(detector), _start(sequence)),
+        (
+            "sampling",
+            f"classes equally often, {detector.lesion_share:.2f} of the slices with a lesion",
+            f"classes equally often, {sequence.random_share:.2f} random slices, else a run",
+        ),
+        (
+            "augmentation",
+            f"MultiScale-SelfCutMix ({detector.self_cut_mix.probability:.2f}), scale, shift, grey values",
+            "box jitter, grey values",
+        ),
+    ]
+
+
+def _length(part: DetectorTraining | SequenceTraining) -> str:
+    return f"{part.steps} steps" if part.steps else f"{part.epochs:g} epochs"
+
+
+def _start(part: DetectorTraining | SequenceTraining) -> str:
+    return Path(part.initial_weights).name or "random"
+
+
+def _optimiser(one: OptimiserSettings) -> str:
+    scaled = f" per {one.reference_batch}" if one.reference_batch else ""
+    return f"{one.kind}, learning rate {one.learning_rate:g}{scaled}, weight decay {one.weight_decay:g}"
+
+
+def _schedule(one: OptimiserSettings) -> str:
+    return f"{one.schedule}, warm-up {one.warmup_steps} steps, running average {one.average_decay:g}"
+
+
+def _cross_validation(made: Made) -> str:
+    chosen = made.crossed.chosen
+    rows = [_candidate_row(one, is_chosen=one is chosen) for one in made.crossed.candidates]
+    columns = ("candidate", "log loss", "AUC", "ACC", "SE", "SP", "undetected", "tau", "weights")
+    text = _paragraph(
+        f"{len(made.splits.folds)} folds by patient; each patient read by a model that has not seen them. The least "
+        "log loss chooses the candidate; tau and the weights of detector, sequence and age are chosen on the same "
+        "readings, so these numbers flatter."
+    )
+    return f"{text}\n\n{_table(columns, rows)}"
+
+
+def _candidate_row(one: CandidateResult, *, is_chosen: bool) -> tuple[str, ...]:
+    p = one.performance
+    name = f"{one.number}: {f'`{as_toml(one.overrides)}`' if one.overrides else 'the settings'}"
+    return (
+        f"**{name}**, chosen" if is_chosen else name,
+        f"{one.log_loss:.3f}",
+        *map(_estimate, (p.area, p.accuracy, p.sensitivity, p.specificity)),
+        str(p.undetected),
+        f"{one.fusion.tau:.2f}",
+        _weights(one.fusion),
+    )
+
+
+def _held_out(made: Made) -> str:
+    evaluation = made.evaluation
+    cohort = evaluation.cohort
+    about = _paragraph(
+        f"{cohort.patients} patients with a lesion, {cohort.malignant} malignant; decided by {evaluation.decided_by} "
+        f"at threshold {evaluation.tau:.2f}. Malignant is positive; a patient without a detection counts as called "
+        "benign. Intervals are 95 %, bootstrap by patient."
+    )
+    parts = [
+        about,
+        _table(
+            ("strategy", "weights", "ACC", "AUC", "SE", "SP", "TP FN TN FP", "undetected"),
+            [_strategy_row(row) for row in evaluation.strategy_rows()],
+        ),
+        _table(("of the held-out patients", "value"), [*_detector_rows(made), *made.extras.rows]),
+    ]
+    return "\n\n".join(parts)
+
+
+def _strategy_row(row: StrategyRow) -> tuple[str, ...]:
+    p, counts = row.performance, row.performance.counts
+    return (
+        row.name,
+        ", ".join(f"{weight:.2f}" for weight in row.weights),
+        *map(_estimate, (p.accuracy, p.area, p.sensitivity, p.specificity)),
+        f"{counts.true_malignant} {counts.missed_malignant} {counts.true_benign} {counts.false_malignant}",
+        str(p.undetected),
+    )
+
+
+def _detector_rows(made: Made) -> list[tuple[str, str]]:
+    detector, cohort = made.evaluation.detector, made.evaluation.cohort
+    rows = [("series, images", f"{cohort.series}, {cohort.images}")]
+    named: Sequence[tuple[str, Any]] = (
+        ("benign lesions", detector.benign),
+        ("malignant lesions", detector.malignant),
+        ("lesions, class ignored", detector.either_class),
+    )
+    rows += [(f"AP50 of the detector, {name}", _estimate(value)) for name, value in named if value is not None]
+    if cohort.lesion_free:
+        rows.append(("lesion-free patients with an alarm", f"{cohort.lesion_free_alarmed} of {cohort.lesion_free}"))
+    return rows
+
+
+def _weights(fusion: FusionConfig) -> str:
+    return f"{fusion.lambda_detector:.2f}, {fusion.lambda_sequence:.2f}, {fusion.lambda_age:.2f}"
+
+
+def _estimate(one: Estimate) -> str:
+    return str(one).replace("95 % CI ", "")  # the head of the table says it
+
+
+def _paragraph(text: str) -> str:
+    return fill(text, _LINE, break_on_hyphens=False, break_long_words=False)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _command(made: Made) -> str:
+    """Names of files without their folders, which are nobody else's business."""
+    return " ".join(Path(part).name if "/" in part else part for part in made.command)

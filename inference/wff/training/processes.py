@@ -1,0 +1,135 @@
+"""Runs the engine in this process or in several that average their gradients (torch's DistributedDataParallel)."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.sharedctypes import SynchronizedArray
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.multiprocessing.spawn import ProcessException, start_processes
+
+from inference.errors import TrainingError
+from inference.wff.training.engine import Plan, Progress, Task, TrainingFailed, finished_net, run_process
+from inference.wff.training.journal import Journal
+
+_IN_USE: Final = "in-use"  # locked by each process that trains in the folder
+_RENDEZVOUS: Final = "rendezvous-"
+_POLL_S: Final = 1.0  # how often the progress of the processes is shown
+
+
+def train(
+    task: Task[Any], plan: Plan, folder: Path, *, journal: Journal | None = None, progress: Progress | None = None
+) -> nn.Module:
+    """Train to the end of the plan and return the averaged net in evaluation mode, on the CPU.
+
+    `folder` receives the checkpoint and at last the weights; where it holds weights they are the answer, where it
+    holds a checkpoint training goes on from it. Both must be of this task and plan: the run folder sees to that.
+    Raises TrainingFailed when a loss is not finite, TrainingError when the checkpoint is damaged or nothing fits.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_even_shares(plan)
+    net = finished_net(task, folder)
+    if net is None:
+        if plan.compute.devices == 1:
+            run_process(0, task, plan, folder, journal, progress or _silent)
+        else:
+            _run_several(_Job(task, plan, folder, journal, os.getpid()), progress or _silent)
+        net = finished_net(task, folder)
+    if net is None:
+        raise TrainingError(f"{folder} holds no weights after its training")
+    return net
+
+
+def _silent(step: int, loss: float) -> None:
+    pass
+
+
+def _require_even_shares(plan: Plan) -> None:
+    devices = plan.compute.devices
+    if plan.batch % devices:
+        raise TrainingError(f"a batch of {plan.batch} cannot be shared by {devices} devices; make it a multiple")
+    if plan.device == "cuda" and devices > torch.cuda.device_count():
+        raise TrainingError(f"compute.devices is {devices}, and there are {torch.cuda.device_count()} GPUs")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What each process is told."""
+
+    task: Task[Any]
+    plan: Plan
+    folder: Path
+    journal: Journal | None
+    parent: int  # process id
+
+    @property
+    def rendezvous(self) -> Path:
+        return self.folder / f"{_RENDEZVOUS}{self.parent}"
+
+
+def _run_several(job: _Job, progress: Progress) -> None:
+    _await_orphans(job.folder)
+    context = get_context("spawn")
+    shared, faults = context.Array("d", [0.0, 0.0]), context.SimpleQueue()
+    workers: Any = start_processes(  # type: ignore[no-untyped-call]
+        _process, (job, shared, faults), nprocs=job.plan.compute.devices, join=False, start_method="spawn"
+    )
+    try:
+        while not workers.join(timeout=_POLL_S):
+            progress(int(shared[0]), shared[1])
+    except ProcessException as error:
+        if not faults.empty():
+            raise TrainingFailed(faults.get()) from error
+        raise
+    finally:
+        for file in (job.rendezvous, job.folder / _IN_USE):
+            file.unlink(missing_ok=True)
+    progress(job.plan.steps, shared[1])
+
+
+def _await_orphans(folder: Path) -> None:
+    """Processes of a run that was killed go on to the end of their step; two runs must not write into one folder."""
+    with _in_use(folder, fcntl.LOCK_EX):
+        for left_behind in folder.glob(f"{_RENDEZVOUS}*"):
+            left_behind.unlink()
+
+
+@contextmanager
+def _in_use(folder: Path, lock: int) -> Iterator[None]:
+    """The lock goes with the process, however it ends."""
+    with (folder / _IN_USE).open("a") as file:
+        fcntl.flock(file, lock)
+        yield
+
+
+def _process(rank: int, job: _Job, shared: "SynchronizedArray[float]", faults: "SimpleQueue[str]") -> None:
+    plan = job.plan
+
+    def report(step: int, loss: float) -> None:
+        if os.getppid() != job.parent:
+            os._exit(1)  # the parent was killed: nobody waits for this process
+        if rank == 0:
+            shared[0], shared[1] = step, loss
+
+    if plan.device == "cuda":
+        torch.cuda.set_device(rank)
+    else:
+        torch.set_num_threads(1)
+    backend, place = "nccl" if plan.device == "cuda" else "gloo", f"file://{job.rendezvous.resolve()}"
+    with _in_use(job.folder, fcntl.LOCK_SH):
+        dist.init_process_group(backend, place, rank=rank, world_size=plan.compute.devices)
+        try:
+            run_process(rank, job.task, plan, job.folder, job.journal, report)
+        except TrainingError as error:
+            faults.put(str(error))
+            raise
+        finally:
+            dist.destroy_process_group()

@@ -1,0 +1,34 @@
+"""What the making of a bundle established: the one record that metadata and model card are written from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inference.evaluation.results import Evaluation
+from inference.wff.model import WffModel
+from inference.wff.training.cross_validation import CrossValidated
+from inference.wff.training.data_facts import DataFacts
+from inference.wff.training.settings import TrainingSettings
+from inference.wff.training.splits import Splits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What only some data allow to say, e.g. of the phantom, whose truth is known."""
+
+    rows: Sequence[tuple[str, str]] = ()  # of the table of held-out patients
+    weaknesses: Sequence[str] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)  # for metadata.json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    settings: TrainingSettings  # as run
+    chosen: TrainingSettings  # with the overrides of the chosen candidate
+    data: DataFacts
+    splits: Splits
+    crossed: CrossValidated
+    model: WffModel  # fitted to all training patients, with the chosen tau and weights
+    evaluation: Evaluation  # on the held-out patients
+    command: Sequence[str]
+    extras: Extras = field(default_factory=Extras)

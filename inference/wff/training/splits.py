@@ -1,0 +1,137 @@
+"""Who is trained on and who is evaluated: parts of a data set by patient, stratified by class, saved and hashed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from inference.datasets import LabelledPatient, require_disjoint, split_hash
+from inference.errors import SettingsError
+from inference.findings import Verdict
+from inference.wff.training.durable_files import write_json
+from inference.wff.training.settings import CrossValidation
+
+SPLITS: Final = "splits.json"
+_HELD_OUT: Final = "held_out"
+_FOLDS: Final = "folds"
+_SHA256: Final = "sha256"
+_FEWEST_FOLDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Each patient of the data set is in one part: held out, or one of the folds."""
+
+    held_out: tuple[LabelledPatient, ...]
+    folds: tuple[tuple[LabelledPatient, ...], ...]
+    sha256: str  # over the identifiers of each part
+
+    @property
+    def training(self) -> list[LabelledPatient]:
+        """All that is not held out: what the final fit learns from."""
+        return [patient for fold in self.folds for patient in fold]
+
+    def without(self, fold: int) -> list[LabelledPatient]:
+        """The training patients outside a fold."""
+        return [patient for number, part in enumerate(self.folds) if number != fold for patient in part]
+
+
+def splits_for(patients: Sequence[LabelledPatient], settings: CrossValidation, *, seed: int) -> Splits:
+    """From the split file of the settings or, without one, drawn. Raises SettingsError."""
+    if settings.split_file:
+        return read_splits(Path(settings.split_file), patients)
+    return draw_splits(patients, folds=settings.folds, held_out=settings.held_out, seed=seed)
+
+
+def draw_splits(patients: Sequence[LabelledPatient], *, folds: int, held_out: float, seed: int) -> Splits:
+    """Each class, and the lesion-free patients, spread evenly. Raises SettingsError when a class is too small."""
+    rng = np.random.default_rng(seed)
+    left_out: list[LabelledPatient] = []
+    parts: list[list[LabelledPatient]] = [[] for _ in range(folds)]
+    dealt = 0
+    for verdict in (Verdict.BENIGN, Verdict.MALIGNANT, None):
+        same = sorted((p for p in patients if p.verdict is verdict), key=lambda p: p.patient_id)
+        if verdict is not None and len(same) < folds + 1:
+            raise SettingsError(
+                f"{len(same)} {verdict} patients are too few for {folds} folds and a held-out part; "
+                "lower cross_validation.folds or bring more patients"
+            )
+        shuffled = [same[int(place)] for place in rng.permutation(len(same))]
+        count = min(max(1, round(held_out * len(same))), len(same) - folds) if verdict else round(held_out * len(same))
+        left_out += shuffled[:count]
+        for patient in shuffled[count:]:
+            parts[dealt % folds].append(patient)
+            dealt += 1
+    return _checked({_HELD_OUT: left_out, **_by_name(parts)}, patients, "the drawn splits")
+
+
+def read_splits(file: Path, patients: Sequence[LabelledPatient]) -> Splits:
+    """Raises SettingsError when the file is damaged, or does not name each patient of the data set once."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        held_out, folds = data[_HELD_OUT], data[_FOLDS]
+        named = {_HELD_OUT: list(held_out), **_by_name([list(fold) for fold in folds])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            f'{file} is no split file ({error!r}); expected {{"held_out": [patients], "folds": [[patients], ...]}}'
+        ) from error
+    known = {patient.patient_id: patient for patient in patients}
+    strangers = [one for part in named.values() for one in part if one not in known]
+    if strangers:
+        raise SettingsError(f"{file} names {strangers[0]!r}, who is not in the data set ({len(strangers)} such names)")
+    splits = _checked({name: [known[one] for one in part] for name, part in named.items()}, patients, str(file))
+    if data.get(_SHA256, splits.sha256) != splits.sha256:
+        raise SettingsError(f"{file} was changed: its patients do not fit its sha256; take the line {_SHA256} out")
+    return splits
+
+
+def save_splits(splits: Splits, file: Path) -> None:
+    write_json(file, splits_as_json(splits))
+
+
+def splits_as_json(splits: Splits) -> dict[str, Any]:
+    return {
+        _HELD_OUT: [patient.patient_id for patient in splits.held_out],
+        _FOLDS: [[patient.patient_id for patient in fold] for fold in splits.folds],
+        _SHA256: splits.sha256,
+    }
+
+
+def _by_name(parts: Sequence[list[Any]]) -> dict[str, list[Any]]:
+    return {f"fold-{number}": part for number, part in enumerate(parts, 1)}
+
+
+def _checked(named: Mapping[str, list[LabelledPatient]], patients: Sequence[LabelledPatient], where: str) -> Splits:
+    try:
+        require_disjoint(named)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    missing = {p.patient_id for p in patients} - {p.patient_id for part in named.values() for p in part}
+    if missing:
+        raise SettingsError(f"{where}: patient {min(missing)} is in no part ({len(missing)} such patients)")
+    held_out, *folds = (tuple(part) for part in named.values())
+    if len(folds) < _FEWEST_FOLDS:
+        raise SettingsError(f"{where}: {len(folds)} folds, expected at least {_FEWEST_FOLDS}")
+    splits = Splits(held_out, tuple(folds), split_hash(named))
+    _require_classes(splits, where)
+    return splits
+
+
+def _require_classes(splits: Splits, where: str) -> None:
+    """Both classes are held out, and both, with labelled boxes, are in what each fold trains on."""
+    for verdict in Verdict:
+        if all(patient.verdict is not verdict for patient in splits.held_out):
+            raise SettingsError(f"{where}: the held-out part has no {verdict} patient; it needs both classes")
+        for number in range(len(splits.folds)):
+            if not any(_has_boxes(p) for p in splits.without(number) if p.verdict is verdict):
+                raise SettingsError(
+                    f"{where}: no {verdict} patient with labelled boxes is outside fold {number + 1}; "
+                    "training needs both classes"
+                )
+
+
+def _has_boxes(patient: LabelledPatient) -> bool:
+    return any(series.labelled_slices for series in patient.series)

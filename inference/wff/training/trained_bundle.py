@@ -1,0 +1,98 @@
+"""The end product of a training: weights, metadata and model card as a bundle that the node serves."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from inference.bundle import LICENSE, MODEL_CARD, WEIGHTS_SUFFIX, write_bundle
+from inference.evaluation.subject import PHANTOM_HEADING
+from inference.findings import BundleIdentity
+from inference.wff.config import config_to_json
+from inference.wff.measurement import HIT_IOU
+from inference.wff.training.data_facts import class_counts
+from inference.wff.training.model_card import INTENDED_USE, model_card
+from inference.wff.training.report import Made
+from inference.wff.training.run_folder import versions
+from inference.wff.weights import CLASSIFIER, DETECTOR, save_weights
+
+_NO_LICENSE: Final = """Nobody was given a licence to use, copy or pass on these weights.
+
+Who trained them may put a licence here before passing them on (bundle.license_file in the settings of the training).
+They come "AS IS", without warranties or conditions of any kind. Research only, not for clinical use.
+"""
+
+
+def write_trained_bundle(folder: Path, made: Made) -> BundleIdentity:
+    """Write all files of the bundle into `folder`, replacing what an earlier attempt left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    detector, classifier = made.model.nets
+    save_weights(detector, folder / f"{DETECTOR}{WEIGHTS_SUFFIX}")
+    save_weights(classifier, folder / f"{CLASSIFIER}{WEIGHTS_SUFFIX}")
+    (folder / LICENSE).write_text(license_text(made.settings.bundle.license_file), encoding="utf-8")
+    (folder / MODEL_CARD).write_text(model_card(made), encoding="utf-8")
+    return write_bundle(folder, _metadata(made))
+
+
+def license_text(file: str) -> str:
+    return Path(file).read_text(encoding="utf-8") if file else _NO_LICENSE
+
+
+def _metadata(made: Made) -> dict[str, object]:
+    settings = made.settings
+    return {
+        "pipeline": "wff",
+        "name": settings.bundle.name,
+        "version": settings.bundle.version,
+        "components": ["lesion detector", "sequence classifier", "age table", "weighted fusion"],
+        "intended_use": INTENDED_USE,
+        "phantom_trained": made.data.is_phantom,
+        "trained_on": _trained_on(made),
+        "validated_on": _validated_on(made),
+        "config": config_to_json(made.model.config),
+        "age_table": list(made.model.age_table.malignant),
+        "measured": {
+            "strategies": [asdict(row) for row in made.evaluation.strategy_rows()],
+            "decided_by": made.evaluation.decided_by,
+            "cohort": asdict(made.evaluation.cohort),
+            "hit_iou": HIT_IOU,
+            **made.extras.measured,
+        },
+        "cross_validation": made.crossed.to_json(),
+        "training": {
+            "settings": _plain(asdict(settings)),
+            "command": list(made.command),
+            "data_sha256": made.data.sha256,
+            "split_sha256": made.splits.sha256,
+            "training_patients": class_counts(made.splits.training),
+            "held_out_patients": class_counts(made.splits.held_out),
+        },
+        "versions": versions(),
+    }
+
+
+def _trained_on(made: Made) -> str:
+    counts = class_counts(made.splits.training)
+    what = "synthetic phantom patients (no clinical meaning)" if made.data.is_phantom else "patients"
+    return f"{sum(counts.values())} {what}: {', '.join(f'{count} {name}' for name, count in counts.items())}"
+
+
+def _validated_on(made: Made) -> str:
+    decided, cohort = made.evaluation.decided.performance, made.evaluation.cohort
+    alarms = (
+        f"; alarm in {cohort.lesion_free_alarmed} of {cohort.lesion_free} lesion-free ones"
+        if cohort.lesion_free
+        else ""
+    )
+    kind = "synthetic phantom patients" if made.data.is_phantom else "patients"
+    return (
+        f"{cohort.patients} held-out {kind} with lesions of the same data set: benign/malignant decision right in "
+        f"{decided.counts.accuracy}, AUC {decided.area}{alarms}"
+        + (f"; {PHANTOM_HEADING.split(', ')[1]}" if made.data.is_phantom else "")
+    )
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Candidates as the tables of overrides that they are."""
+    cross_validation = settings["cross_validation"]
+    candidates = [one["overrides"] for one in cross_validation["candidates"]]
+    return {**settings, "cross_validation": {**cross_validation, "candidates": candidates}}

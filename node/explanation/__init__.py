@@ -1,0 +1,1 @@
+"""Why a case was decided as it was, as one page for a person."""

@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+
+from inference.errors import EvaluationError
+from inference.evaluation.comparison import EXACT
+from inference.evaluation.metrics import Confusion
+from inference.evaluation.readers import read_readers, reader_rows
+from inference.findings import Verdict
+from tests.inference.evaluation.diagnoses import diagnosis
+
+MODEL = [
+    diagnosis("P1", malignant=True, said=True),
+    diagnosis("P2", malignant=True, said=True),
+    diagnosis("P3", malignant=False, said=True),
+    diagnosis("P4", malignant=False, said=False),
+]
+NAMES = {"P1", "P2", "P3", "P4", "P5"}
+
+
+def file(folder: Path, *lines: str, head: str = "patient,reader,with_age,verdict") -> Path:
+    path = folder / "readers.csv"
+    path.write_text("\n".join([head, *lines]) + "\n")
+    return path
+
+
+def test_readings_with_and_without_age_are_two_rows(tmp_path: Path) -> None:
+    path = file(tmp_path, "P1,D1,no,malignant", "P1,D1,yes,benign", "P3,D1,no,Benign", " P3 ,D1,yes,benign")
+
+    first, second = read_readers(path, NAMES)
+
+    assert (first.reader, first.with_age, second.with_age) == ("D1", False, True)
+    assert first.verdicts == {"P1": Verdict.MALIGNANT, "P3": Verdict.BENIGN}
+    assert second.verdicts == {"P1": Verdict.BENIGN, "P3": Verdict.BENIGN}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffpatient,reader,with_age,verdict\r\nP1,D1,no,malignant\r\n",
+        "patient;reader;with_age;verdict\nP1;D1;no;malignant\n;;;\n",
+    ],
+)
+def test_a_file_saved_by_a_spreadsheet_is_read(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "readers.csv"
+    path.write_bytes(content.encode())
+
+    (only,) = read_readers(path, NAMES)
+
+    assert only.verdicts == {"P1": Verdict.MALIGNANT}
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "readers.csv"
+    path.write_bytes("patient,reader,with_age,verdict\nP1,Müller,no,benign\n".encode("latin-1"))
+
+    with pytest.raises(EvaluationError, match="no UTF-8 text"):
+        read_readers(path, NAMES)
+
+
+def test_a_reader_stands_beside_the_model_on_the_patients_that_both_read(tmp_path: Path) -> None:
+    """P4 was not read; on the other three the reader is right where the model is wrong, and once the other way."""
+    path = file(tmp_path, "P1,D1,no,malignant", "P2,D1,no,benign", "P3,D1,no,benign", "P5,D1,no,benign")
+
+    (row,) = reader_rows(read_readers(path, NAMES), MODEL)
+
+    assert row.counts == Confusion(true_malignant=1, missed_malignant=1, true_benign=1, false_malignant=0)
+    assert row.model_counts == Confusion(true_malignant=2, missed_malignant=0, true_benign=0, false_malignant=1)
+    assert (row.against_model.only_first_right, row.against_model.only_second_right) == (1, 1)
+    assert (row.against_model.method, row.against_model.p_value) == (EXACT, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("P9,D1,no,benign", r"line 3: patient 'P9' is not in the data set"),
+        ("P2,D1,perhaps,benign", r"line 3: with_age is 'perhaps', expected one of \['no', 'yes'\]"),
+        ("P2,D1,no,cyst", r"line 3: verdict is 'cyst', expected one of \['benign', 'malignant'\]"),
+        ("P2,,no,benign", r"line 3: reader is empty"),
+        ("P2,D1,no", r"line 3: verdict is empty"),
+        ("P1,D1,no,benign", r"line 3: reader 'D1' has read patient 'P1' before"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = file(tmp_path, "P1,D1,no,malignant", line)
+
+    with pytest.raises(EvaluationError, match=message):
+        read_readers(path, NAMES)
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path, "P1,D1,benign", head="patient,reader,verdict")
+
+    with pytest.raises(EvaluationError, match="no column with_age"):
+        read_readers(path, NAMES)
+
+
+def test_a_reader_of_one_class_is_refused(tmp_path: Path) -> None:
+    path = file(tmp_path, "P1,D1,no,malignant", "P2,D1,no,malignant")
+
+    with pytest.raises(EvaluationError, match="'D1' has read 2 malignant and 0 benign"):
+        reader_rows(read_readers(path, NAMES), MODEL)

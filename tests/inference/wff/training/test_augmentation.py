@@ -1,0 +1,109 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inference.wff.training.augmentation import (
+    NO_MOVEMENT,
+    GreyChanges,
+    Movement,
+    Patch,
+    SelfCutMix,
+    change_grey_values,
+    cut_patches,
+    move,
+    overlaps,
+    self_cut_mix,
+)
+
+ALWAYS = SelfCutMix(probability=1.0)
+
+
+def boxes_of(*corners: tuple[float, float, float, float]) -> np.ndarray:
+    return np.array(corners, dtype=np.float32).reshape(-1, 4)
+
+
+def test_a_patch_is_the_labelled_region() -> None:
+    image = np.arange(400, dtype=np.float32).reshape(20, 20)
+
+    (patch,) = cut_patches(image, boxes_of((2, 3, 8, 9)))
+
+    assert np.array_equal(patch.pixels, image[3:9, 2:8])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pasted_lesions_are_labelled_near_the_spine_and_apart_from_others(seed: int) -> None:
+    image = np.zeros((200, 200), dtype=np.float32)
+    own = boxes_of((90, 90, 120, 120))
+
+    mixed, boxes = self_cut_mix(
+        image, own, [Patch(np.full((30, 30), 200, dtype=np.float32))], ALWAYS, np.random.default_rng(seed)
+    )
+
+    added = boxes[1:]
+    assert 1 <= len(added) <= 2
+    for n, (x0, y0, x1, y1) in enumerate(added):
+        assert 14 <= x1 - x0 <= 30
+        assert 14 <= y1 - y0 <= 30
+        assert abs((x0 + x1) / 2 - 105) <= 0.15 * 200 + 1
+        assert 0.1 * 200 - 1 <= (y0 + y1) / 2 <= 0.9 * 200 + 1
+        assert (mixed[int(y0) : int(y1), int(x0) : int(x1)] > 199).all()
+        assert overlaps(added[n], boxes[: n + 1]).max() < 0.1
+    assert not image.any(), "the slice of the data set must stay as it is"
+
+
+def test_a_slice_without_lesion_gets_no_paste() -> None:
+    image = np.zeros((50, 50), dtype=np.float32)
+
+    mixed, boxes = self_cut_mix(
+        image, boxes_of(), [Patch(np.ones((9, 9), dtype=np.float32))], ALWAYS, np.random.default_rng(0)
+    )
+
+    assert mixed is image
+    assert len(boxes) == 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_moved_lesion_lies_under_its_moved_box(seed: int) -> None:
+    image = torch.zeros(1, 128, 160)
+    image[0, 50:74, 60:90] = 100.0
+
+    moved, boxes = move(image, boxes_of((60, 50, 90, 74)), Movement(), np.random.default_rng(seed))
+
+    ys, xs = torch.nonzero(moved[0] > 50, as_tuple=True)
+    found = [xs.min().item(), ys.min().item(), xs.max().item() + 1, ys.max().item() + 1]
+    assert found == pytest.approx(boxes[0].tolist(), abs=1.0)
+
+
+def test_a_box_that_leaves_the_image_is_dropped() -> None:
+    shifted = Movement(scale=(1.0, 1.0), shift=0.5)
+    rng = np.random.default_rng(3)
+
+    kept = [len(move(torch.zeros(1, 64, 64), boxes_of((0, 0, 8, 8)), shifted, rng)[1]) for _ in range(40)]
+
+    assert set(kept) == {0, 1}
+
+
+def test_grey_values_stay_in_range_and_repeat_with_their_seed() -> None:
+    x = torch.linspace(0, 255, 4096).reshape(1, 64, 64)
+
+    once = change_grey_values(x, GreyChanges(), np.random.default_rng(7))
+    again = change_grey_values(x, GreyChanges(), np.random.default_rng(7))
+
+    assert torch.equal(once, again)
+    assert not torch.equal(once, x)
+    assert 0 <= once.min() <= once.max() <= 255
+
+
+def test_a_flipped_lesion_lies_under_its_flipped_box() -> None:
+    image = torch.zeros(1, 64, 80)
+    image[0, 20:30, 10:26] = 100.0
+
+    moved, boxes = move(
+        image, boxes_of((10, 20, 26, 30)), replace(NO_MOVEMENT, flip_probability=1.0), np.random.default_rng(0)
+    )
+
+    assert boxes.tolist() == [[54, 20, 70, 30]]
+    assert (moved[0, 20:30, 54:70] > 99).all()
+    assert moved.sum().item() == pytest.approx(image.sum().item(), rel=1e-3)

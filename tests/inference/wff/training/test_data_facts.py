@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.datasets import open_data_set
+from inference.wff.training.data_facts import ages_of, class_counts, cohort_rows, data_facts
+from tests.inference.wff.training.conftest import write_cohort
+
+
+def sha256(folder: Path) -> str:
+    return data_facts(folder, open_data_set(folder)).sha256
+
+
+def test_the_hash_of_a_data_set_is_that_of_its_content_wherever_it_lies(tmp_path: Path) -> None:
+    assert sha256(write_cohort(tmp_path / "here")) == sha256(write_cohort(tmp_path / "there"))
+
+
+def test_the_hash_changes_with_a_pixel_and_with_a_label(tmp_path: Path) -> None:
+    plain, pixel, label = (write_cohort(tmp_path / name) for name in ("plain", "pixel", "label"))
+    series = open_data_set(pixel)[0].series[0]
+    images = series.images().copy()
+    images[0, 0, 0] ^= 1
+    np.save(series.file, images)
+    index = label / "patients.json"
+    index.write_text(index.read_text().replace('"verdict": "benign"', '"verdict": "malignant"', 1))
+
+    assert len({sha256(plain), sha256(pixel), sha256(label)}) == 3
+
+
+def test_a_missing_series_is_told_by_its_file(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    (tmp_path / "P3.1.npy").unlink()
+
+    with pytest.raises(FileNotFoundError, match=r"P3\.1\.npy"):
+        sha256(tmp_path)
+
+
+def test_a_cohort_is_counted(cohort: Path) -> None:
+    rows = dict(cohort_rows(open_data_set(cohort)))
+
+    assert rows["patients"] == "10"
+    assert rows["classes"] == "benign 4, malignant 4, lesion-free 2"
+    assert rows["ages"] == "30 to 75 years, median 52"
+    assert rows["regions of lesions"] == "lumbar 8"
+    assert rows["sites"] == "B 5, A 5"
+    assert rows["series"] == "T1 10, T2 10"
+    assert rows["slices"] == "120, labelled 48"
+    assert rows["labelled boxes"] == "48"
+
+
+def test_unknown_ages_are_counted_and_not_guessed(cohort: Path) -> None:
+    patients = open_data_set(cohort)
+    unknown = [replace(patient, age_years=None) for patient in patients[:3]]
+
+    assert ages_of([*unknown, *patients[3:]]) == "45 to 75 years, median 60; unknown for 3"
+    assert ages_of(unknown) == "unknown for all"
+
+
+def test_classes_are_counted_with_those_that_nobody_has(cohort: Path) -> None:
+    assert class_counts(open_data_set(cohort)[4:]) == {"benign": 0, "malignant": 4, "lesion-free": 2}

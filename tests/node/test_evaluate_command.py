@@ -1,0 +1,66 @@
+"""`spinenode evaluate` as it is typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inference.findings import Verdict
+from node.cli import main
+from tests.inference.wff.labelled_patients import T1, T2, Case, write_patients
+from tests.node.micro_bundle import write_micro_bundle
+
+CASES = [Case(verdict, {T1: verdict, T2: verdict}) for verdict in (Verdict.BENIGN, Verdict.MALIGNANT) for _ in range(2)]
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, logging_as_before: None) -> Path:
+    write_micro_bundle(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def evaluate(folder: Path, bundle: Path, *more: str) -> int:
+    arguments = ["--bundle", str(bundle), "--data", str(folder / "data"), "--out", str(folder / "out"), *more]
+    return main(["evaluate", *arguments])
+
+
+def test_it_writes_both_files_and_shows_the_strategies(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patients(tmp_path / "data", CASES)
+    readers = tmp_path / "readers.csv"
+    readers.write_text("patient,reader,with_age,verdict\nP00,D1,no,benign\nP02,D1,no,benign\n")
+
+    status = evaluate(tmp_path, bundle, "--readers", str(readers), "--seed", "4")
+
+    shown = capsys.readouterr().out
+    data = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert status == 0
+    assert "synthetic phantom, no clinical meaning: 4 patients with a lesion, 50 % malignant" in shown
+    assert "Det-Seq-Age" in shown
+    assert data["seed"] == 4
+    assert data["readers"][0]["reader"] == "D1"
+    assert (tmp_path / "out" / "evaluation.html").is_file()
+
+
+def test_patients_of_one_class_end_in_one_line(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patients(tmp_path / "data", CASES[:2])
+
+    status = evaluate(tmp_path, bundle)
+
+    shown = capsys.readouterr().err
+    assert status == 1
+    assert shown.startswith("spinenode: an evaluation needs benign and malignant patients")
+    assert shown.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_data_set_ends_in_one_line(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = evaluate(tmp_path, bundle)
+
+    assert status == 1
+    assert "patients.json" in capsys.readouterr().err
