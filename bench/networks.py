@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from inference.bundle import DEMO_BUNDLE, open_bundle
 from inference.phantom import PhantomConfig, generate_patient
+from inference.phantom.data_set import windowed
 from inference.runtime import Runtime
 from inference.wff.age import AgeTable
 from inference.wff.batches import Images, SliceBoxes, in_image
@@ -19,7 +20,6 @@ from inference.wff.config import FusionConfig, paper_config
 from inference.wff.deformable import DeformableConv3x3
 from inference.wff.detector import Detector
 from inference.wff.model import WffModel
-from inference.wff.phantom_data import windowed
 from inference.wff.preprocessing import letterbox
 from inference.wff.sequence_classifier import SequenceClassifier
 from inference.wff.weights import load_model

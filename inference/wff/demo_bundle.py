@@ -19,10 +19,10 @@ from inference.evaluation.metrics import Rate
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import BundleIdentity, Verdict
 from inference.phantom import PhantomConfig
+from inference.phantom.data_set import PhantomSet, make_data_set, oracle_says_malignant
 from inference.wff.config import FusionConfig
 from inference.wff.measurement import DetectedPatient, Measured, measure, read_all
 from inference.wff.model import WffModel
-from inference.wff.phantom_data import PhantomSet, make_data_set, oracle_says_malignant
 from inference.wff.training.display import Bars, Display
 from inference.wff.training.framework import prepare, train_framework
 from inference.wff.training.report import Extras

@@ -123,6 +123,9 @@ class CrossValidation:
     held_out: float = key(
         0.24, "share of the patients of each class that is only evaluated on, once", least=0.01, most=0.9
     )
+    held_out_sites: tuple[str, ...] = key(
+        (), "these sites are held out whole instead, so that what is measured is of scanners never trained on"
+    )
     split_file: str = key("", "splits.json of another run, or one of the same form; held_out and folds are then its")
     candidates: tuple[Candidate, ...] = key(
         (Candidate(),),

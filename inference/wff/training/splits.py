@@ -43,11 +43,37 @@ def splits_for(patients: Sequence[LabelledPatient], settings: CrossValidation, *
     """From the split file of the settings or, without one, drawn. Raises SettingsError."""
     if settings.split_file:
         return read_splits(Path(settings.split_file), patients)
+    if settings.held_out_sites:
+        return split_by_site(patients, folds=settings.folds, held_out_sites=settings.held_out_sites, seed=seed)
     return draw_splits(patients, folds=settings.folds, held_out=settings.held_out, seed=seed)
 
 
 def draw_splits(patients: Sequence[LabelledPatient], *, folds: int, held_out: float, seed: int) -> Splits:
     """Each class, and the lesion-free patients, spread evenly. Raises SettingsError when a class is too small."""
+    left_out, parts = _dealt(patients, folds=folds, held_out=held_out, seed=seed)
+    return _checked({_HELD_OUT: left_out, **_by_name(parts)}, patients, "the drawn splits")
+
+
+def split_by_site(
+    patients: Sequence[LabelledPatient], *, folds: int, held_out_sites: Sequence[str], seed: int
+) -> Splits:
+    """All patients of these sites are held out; the others are spread evenly. Raises SettingsError."""
+    known = {patient.site for patient in patients}
+    if strangers := sorted(set(held_out_sites) - known):
+        raise SettingsError(
+            f"cross_validation.held_out_sites names {strangers[0]!r}; the sites of the data set are "
+            f"{', '.join(sorted(known - {''})) or 'not stated'}"
+        )
+    held_out = [patient for patient in patients if patient.site in held_out_sites]
+    others = [patient for patient in patients if patient.site not in held_out_sites]
+    _, parts = _dealt(others, folds=folds, held_out=0.0, seed=seed)
+    return _checked({_HELD_OUT: held_out, **_by_name(parts)}, patients, "the split by site")
+
+
+def _dealt(
+    patients: Sequence[LabelledPatient], *, folds: int, held_out: float, seed: int
+) -> tuple[list[LabelledPatient], list[list[LabelledPatient]]]:
+    """The held-out part, empty with a share of 0, and the folds."""
     rng = np.random.default_rng(seed)
     left_out: list[LabelledPatient] = []
     parts: list[list[LabelledPatient]] = [[] for _ in range(folds)]
@@ -60,12 +86,14 @@ def draw_splits(patients: Sequence[LabelledPatient], *, folds: int, held_out: fl
                 "lower cross_validation.folds or bring more patients"
             )
         shuffled = [same[int(place)] for place in rng.permutation(len(same))]
-        count = min(max(1, round(held_out * len(same))), len(same) - folds) if verdict else round(held_out * len(same))
+        count = round(held_out * len(same))
+        if verdict and held_out:
+            count = min(max(1, count), len(same) - folds)
         left_out += shuffled[:count]
         for patient in shuffled[count:]:
             parts[dealt % folds].append(patient)
             dealt += 1
-    return _checked({_HELD_OUT: left_out, **_by_name(parts)}, patients, "the drawn splits")
+    return left_out, parts
 
 
 def read_splits(file: Path, patients: Sequence[LabelledPatient]) -> Splits:

@@ -6,8 +6,8 @@ from pathlib import Path
 from inference.findings import Verdict
 from inference.labels.labelme import write_labelme
 from inference.phantom import PhantomConfig, PhantomPatient, generate_patient, write_study
+from inference.phantom.data_set import spine_regions
 from inference.phantom.patient import draw_subject
-from inference.wff.phantom_data import lesion_type, spine_regions
 
 SEED = 31
 # The smallest matrix that shows a spine; boxes have 3 pixels and more on it. A fifth of a second for each patient
@@ -37,9 +37,8 @@ def write_labelled_folder(
 
 
 def _pathology_row(patient: PhantomPatient) -> str:
-    truth = patient.truth
-    regions = ";".join(spine_regions(truth))
-    return f"{patient.patient_id},{truth.label or 'none'},{regions},{lesion_type(truth)}"
+    regions = ";".join(spine_regions(patient))
+    return f"{patient.patient_id},{patient.truth.label or 'none'},{regions},{patient.family}"
 
 
 def _patients(verdicts: Sequence[Verdict | None], seed: int, config: PhantomConfig) -> Iterator[PhantomPatient]:

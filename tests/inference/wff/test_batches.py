@@ -11,12 +11,12 @@ from torch import Tensor
 from inference.bundle import DEMO_BUNDLE, open_bundle
 from inference.findings import Verdict
 from inference.phantom import PhantomConfig, generate_patient
+from inference.phantom.data_set import windowed
 from inference.runtime import Device, Precision, Runtime
 from inference.wff.batches import DetectionRun, Images, SliceBoxes, SliceDetector
 from inference.wff.config import FusionConfig
 from inference.wff.detector import BENIGN, MALIGNANT
 from inference.wff.model import WffModel
-from inference.wff.phantom_data import windowed
 from inference.wff.reading import DetectedBox, PatientReading
 from inference.wff.weights import load_model
 from inference.wff.workers import Workers

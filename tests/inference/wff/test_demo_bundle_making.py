@@ -7,9 +7,9 @@ import pytest
 from inference.bundle import open_bundle
 from inference.findings import BundleIdentity
 from inference.phantom import PhantomConfig
+from inference.phantom.data_set import PhantomSet
 from inference.wff.config import demo_config
 from inference.wff.demo_bundle import Recipe, demo_recipe, make
-from inference.wff.phantom_data import PhantomSet
 from inference.wff.training.display import Silent
 from inference.wff.training.settings import micro_settings
 from inference.wff.weights import load_model

@@ -9,13 +9,13 @@ from pydicom import dcmread
 from inference.case import Case
 from inference.findings import Box, BundleIdentity, Findings, Reason, Status, Verdict, verdict_of
 from inference.phantom import PhantomConfig, PhantomPatient, generate_patient
+from inference.phantom.data_set import windowed
 from inference.phantom.dicom import write_study
 from inference.selection import read_head, select_series
 from inference.volume import load_volume, window_to_uint8
 from inference.wff.config import FusionConfig
 from inference.wff.fusion import calibrated
 from inference.wff.model import SliceBoxes, WffModel
-from inference.wff.phantom_data import windowed
 from inference.wff.pipeline import WffPipeline
 from inference.wff.reading import DetectedBox
 

@@ -68,6 +68,20 @@ def test_a_class_too_small_for_the_folds_is_told(cohort: Path) -> None:
         draw_splits(open_data_set(cohort), folds=4, held_out=0.2, seed=1)
 
 
+def test_a_site_is_held_out_whole_and_the_others_are_spread_over_the_folds(many: list[LabelledPatient]) -> None:
+    splits = splits_for(many, CrossValidation(folds=2, held_out_sites=("A",)), seed=1)
+
+    assert {patient.site for patient in splits.held_out} == {"A"}
+    assert {patient.site for patient in splits.training} == {"B"}
+    assert sorted(names(splits)) == sorted(patient.patient_id for patient in many)
+    assert all(abs(classes(fold)[Verdict.BENIGN] - 5) <= 1 for fold in splits.folds)
+
+
+def test_a_site_that_nobody_is_from_is_told_with_those_that_there_are(cohort: Path) -> None:
+    with pytest.raises(SettingsError, match="held_out_sites names 'C'; the sites of the data set are A, B"):
+        splits_for(open_data_set(cohort), CrossValidation(folds=2, held_out_sites=("A", "C")), seed=1)
+
+
 def test_saved_splits_are_read_back_and_carry_their_hash(cohort: Path, tmp_path: Path) -> None:
     patients = open_data_set(cohort)
     splits = draw_splits(patients, folds=2, held_out=0.2, seed=1)

@@ -1,0 +1,91 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.datasets import LabelledPatient
+from inference.phantom import PhantomConfig, generate_patient
+from inference.phantom.data_set import PhantomSet, make_data_set, windowed
+from inference.phantom.lesions.families import Look
+
+RECIPE = PhantomSet(first=5, count=3, seed=2, config=PhantomConfig(matrix=64))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("set")
+
+
+@pytest.fixture(scope="module")
+def patients(folder: Path) -> list[LabelledPatient]:
+    return make_data_set([RECIPE], folder, processes=1)
+
+
+def test_a_data_set_holds_what_the_phantom_paints(patients: list[LabelledPatient]) -> None:
+    phantom = generate_patient(6, seed=2, config=RECIPE.config)
+
+    assert [p.patient_id for p in patients] == ["PH-000005", "PH-000006", "PH-000007"]
+    assert (patients[1].verdict, patients[1].age_years) == (phantom.truth.label, phantom.age_years)
+    for stored, painted in zip(patients[1].series, phantom.series, strict=True):
+        assert stored.boxes == painted.boxes
+        assert np.array_equal(stored.images(), windowed(painted))
+
+
+def test_a_data_set_says_where_the_lesions_lie_what_they_are_and_who_took_the_images(
+    patients: list[LabelledPatient],
+) -> None:
+    for number, stored in zip((5, 6, 7), patients, strict=True):
+        phantom = generate_patient(number, seed=2, config=RECIPE.config)
+
+        assert set(stored.regions) == set(phantom.regions)
+        assert (stored.site, stored.lesion_type) == (phantom.site, phantom.truth.family)
+    assert any(p.regions for p in patients)
+
+
+def test_a_set_may_leave_out_looks_and_then_holds_the_other_patients_as_they_are(tmp_path: Path) -> None:
+    whole = PhantomSet(first=0, count=8, seed=2, config=RECIPE.config)
+    looks = tuple(Look(truth.look) for truth in whole.truths().values() if truth.look)
+    left_out = looks[0]
+    part = replace(whole, looks=tuple(look for look in Look if look is not left_out))
+
+    kept = make_data_set([part], tmp_path, processes=1)
+
+    expected = [number for number, truth in whole.truths().items() if truth.look != left_out]
+    assert [p.patient_id for p in kept] == [f"PH-{number:06d}" for number in expected]
+    assert len(kept) < 8
+
+
+def test_several_sets_make_one_data_set(tmp_path: Path) -> None:
+    here = PhantomSet(first=0, count=2, seed=2, config=replace(RECIPE.config, sites=(1,)))
+    there = PhantomSet(first=2, count=1, seed=2, config=replace(RECIPE.config, sites=(9,)))
+
+    patients = make_data_set([here, there], tmp_path, processes=1)
+
+    assert [(p.patient_id, p.site) for p in patients] == [
+        ("PH-000000", "S01"),
+        ("PH-000001", "S01"),
+        ("PH-000002", "S09"),
+    ]
+
+
+def test_sets_that_share_a_patient_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="share patients"):
+        make_data_set([RECIPE, replace(RECIPE, first=7)], tmp_path, processes=1)
+
+
+def test_the_same_set_is_not_made_again(folder: Path, patients: list[LabelledPatient]) -> None:
+    made = (folder / "patients.json").stat().st_mtime_ns
+
+    assert make_data_set([RECIPE], folder, processes=1) == patients
+    assert (folder / "patients.json").stat().st_mtime_ns == made
+
+
+def test_a_set_painted_by_other_code_is_made_again(folder: Path, patients: list[LabelledPatient]) -> None:
+    file = patients[0].series[0].file
+    expected = patients[0].series[0].images().copy()
+    np.save(file, expected // 2)
+
+    make_data_set([RECIPE], folder, processes=1)
+
+    assert np.array_equal(np.load(file), expected)
