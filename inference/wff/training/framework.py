@@ -10,6 +10,7 @@ import torch
 
 from inference.datasets import LabelledPatient, open_data_set
 from inference.errors import SettingsError
+from inference.evaluation.results import Evaluation
 from inference.findings import BundleIdentity
 from inference.wff.backbone import LEVELS
 from inference.wff.detector import Detector
@@ -32,7 +33,7 @@ from inference.wff.training.trained_bundle import license_text, write_trained_bu
 
 log = structlog.get_logger(__name__)
 
-MakeExtras = Callable[[WffModel, Sequence[DetectedPatient]], Extras]
+MakeExtras = Callable[[WffModel, Sequence[DetectedPatient], Evaluation], Extras]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +112,7 @@ def train_framework(
         model=model,
         evaluation=evaluation,
         command=command,
-        extras=Extras() if make_extras is None else make_extras(model, detected),
+        extras=Extras() if make_extras is None else make_extras(model, detected, evaluation),
     )
     identity = write_trained_bundle(run.folder / BUNDLE, made)
     run.finish()
