@@ -82,6 +82,15 @@ class Box:
     def area(self) -> float:
         return max(0.0, self.x1 - self.x0) * max(0.0, self.y1 - self.y0)
 
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union; 0 for boxes that only touch, or have no area."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesion:

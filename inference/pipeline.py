@@ -4,14 +4,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from inference.bundle import DEMO_BUNDLE, open_bundle
+from inference.bundle import DEMO_BUNDLE, Bundle, open_bundle
 from inference.case import Case
 from inference.errors import BundleError
 from inference.findings import BundleIdentity, Findings
-from inference.runtime import Device, Runtime
+from inference.runtime import ChangedSize, Device, Runtime
 
-# name in metadata.json -> module with `load(bundle, runtime)`
+# name in metadata.json -> module with `load(bundle, runtime)`, and one with `changed_sizes_of(metadata, runtime)`
 _MODULES: Final = {"wff": "inference.wff.pipeline"}
+_SIZES: Final = {"wff": "inference.wff.as_run"}
 
 
 class Pipeline(Protocol):
@@ -37,6 +38,19 @@ def bundle_identity(bundle: Path | None) -> BundleIdentity:
     Raises BundleError naming the file that is missing or damaged.
     """
     return open_bundle(bundle or DEMO_BUNDLE).identity
+
+
+def changed_sizes(bundle: Bundle, runtime: Runtime) -> tuple[ChangedSize, ...]:
+    """What a site would run otherwise than the bundle says, without loading a network.
+
+    Raises BundleError when the metadata cannot be used.
+    """
+    module = _SIZES.get(bundle.identity.pipeline)
+    return (
+        ()
+        if module is None
+        else cast(tuple[ChangedSize, ...], import_module(module).changed_sizes_of(bundle.metadata, runtime))
+    )
 
 
 def load_pipeline(

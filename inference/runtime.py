@@ -30,8 +30,9 @@ class Compile(StrEnum):
 class Runtime:
     """`None`: as the model or the machine says.
 
-    `image_size` and `proposals` trade accuracy for time and change what is found: measure a model with them before
-    use. The others change a box by less than a pixel.
+    `image_size` and `proposals` trade accuracy for time and change what is found; a threshold that was fitted at the
+    bundle's own does not carry over: measure a model with them before use. The others change a box by less than a
+    pixel.
     """
 
     device: Device = Device.AUTO
@@ -49,3 +50,15 @@ class Runtime:
                 raise ValueError(f"{name} is {value}, expected at least 1")
         if self.image_size is not None and self.image_size % 64:
             raise ValueError(f"image_size is {self.image_size}, expected a multiple of 64")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSize:
+    """`image_size` or `proposals`, as a site runs it otherwise than its bundle says."""
+
+    name: str
+    of_bundle: int
+    as_run: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.as_run} instead of {self.of_bundle}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.evaluation.boxes import ImageBoxes, overlaps
-from inference.evaluation.intervals import Estimate, Resampling, Weights
+from inference.evaluation.intervals import Estimate, Resampling, Statistic, Weights
 
 AP_IOU: Final = 0.5
 
@@ -31,10 +31,30 @@ def average_precision(
     detection of a box is false. All recall points count. Sources: PASCAL VOC since 2010 (Everingham 2010) for the
     area; COCO for the matching.
     """
+    areas = _statistic(images, patients, overlap)
+    return None if areas is None else patients.estimate(areas)
+
+
+def class_precisions(
+    classes: Sequence[Sequence[ImageBoxes]], patients: Resampling, *, overlap: float = AP_IOU
+) -> tuple[tuple[Estimate | None, ...], Estimate | None]:
+    """The average precision of each class, and their mean on the same resamples; None where no box is labelled."""
+    areas = [_statistic(images, patients, overlap) for images in classes]
+    known = [one for one in areas if one is not None]
+    if len(known) < len(areas):
+        return tuple(None if one is None else patients.estimate(one) for one in areas), None
+
+    def with_mean(weights: Weights) -> NDArray[np.float64]:
+        each = np.stack([one(weights) for one in known], axis=1)
+        return np.column_stack((each, each.mean(axis=1)))
+
+    *each, mean = patients.estimates(with_mean)
+    return tuple(each), mean
+
+
+def _statistic(images: Sequence[ImageBoxes], patients: Resampling, overlap: float) -> Statistic | None:
     ranked = _rank(images, patients.patients, overlap)
-    if not ranked.labelled.any():
-        return None
-    return patients.estimate(lambda weights: _areas(ranked, weights))
+    return (lambda weights: _areas(ranked, weights)) if ranked.labelled.any() else None
 
 
 def _rank(images: Sequence[ImageBoxes], patients: int, overlap: float) -> _Ranked:

@@ -54,5 +54,10 @@ def performance(diagnoses: Sequence[Diagnosis], patients: Resampling) -> Perform
         specificity=patients.rate(right, [not malignant for malignant in truth]),
         area=patients.estimate(lambda weights: areas_under_roc(scores, truth, weights)),
         area_of_votes=patients.estimate(lambda weights: areas_under_roc(votes, truth, weights)),
-        undetected=sum(one.probability is None for one in diagnoses),
+        undetected=undetected(diagnoses),
     )
+
+
+def undetected(diagnoses: Sequence[Diagnosis]) -> int:
+    """Patients without a detection, who count as called benign; printed beside every table."""
+    return sum(one.probability is None for one in diagnoses)

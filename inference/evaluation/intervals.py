@@ -3,6 +3,7 @@
 A resample is a row of weights: how often each patient was drawn. Statistics take the weights of all resamples at once.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,19 +16,21 @@ _PERCENTILES: Final = (2.5, 97.5)
 _MOST_DRAWS: Final = 1000  # per resample; one that holds both classes comes long before
 
 Weights = NDArray[np.float64]  # (resamples, patients)
-Statistic = Callable[[Weights], NDArray[np.float64]]  # -> (resamples,); NaN where a resample says nothing
+Statistic = Callable[
+    [Weights], NDArray[np.float64]
+]  # -> (resamples,); NaN where a resample says nothing, may be infinite
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95 % interval."""
+    """A number with its 95 % interval; one without width is none."""
 
     value: float
     low: float
     high: float
 
     def __str__(self) -> str:
-        bounds = f"{self.low:.3f}-{self.high:.3f}"
+        bounds = f"{self.low:.3f}{'-' if self.low >= 0.0 else ' to '}{self.high:.3f}"
         # one without width says nothing of the doubt: no resample differed
         return f"{self.value:.3f} ({'no interval' if self.low == self.high else f'95 % CI {bounds}'})"
 
@@ -57,14 +60,24 @@ class Resampling:
     def estimates(self, statistic: Statistic) -> tuple[Estimate, ...]:
         """The same for a statistic of several numbers, (resamples, numbers)."""
         values = statistic(np.ones((1, self.patients)))[0]
-        lows, highs = np.nanpercentile(statistic(self.weights), _PERCENTILES, axis=0)
-        return tuple(Estimate(*numbers) for numbers in zip(values.tolist(), lows.tolist(), highs.tolist(), strict=True))
+        drawn = statistic(self.weights)
+        return tuple(_estimate(value, column) for value, column in zip(values.tolist(), drawn.T, strict=True))
 
     def rate(self, hits: Sequence[bool], among: Sequence[bool] | None = None) -> Estimate:
         """Share of `hits` among the patients of `among` (all when None)."""
         counted = np.ones(len(hits)) if among is None else np.asarray(among, dtype=np.float64)
         right = np.asarray(hits, dtype=np.float64) * counted
         return self.estimate(lambda weights: (weights @ right) / (weights @ counted))
+
+
+def _estimate(value: float, drawn: NDArray[np.float64]) -> Estimate:
+    """Without interval where no resample says anything, or a bound lies at infinity."""
+    known = drawn[~np.isnan(drawn)]
+    with np.errstate(invalid="ignore"):  # between two infinities
+        low, high = np.percentile(known, _PERCENTILES).tolist() if len(known) else (math.nan, math.nan)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Estimate(value, value, value)
+    return Estimate(value, low, high)
 
 
 def _draw(rng: np.random.Generator, truth: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from inference.evaluation import page_tables as tables
 from inference.evaluation.html import (
-    Figure,
     beside,
     facts,
     figures,
@@ -15,18 +14,17 @@ from inference.evaluation.html import (
     title_line,
 )
 from inference.evaluation.metrics import Rate
-from inference.evaluation.plots import (
-    decision_curve_plot,
-    froc_plot,
-    regions_plot,
-    reliability_plot,
-    roc_plot,
-    sequences_plot,
+from inference.evaluation.page_figures import (
+    decision_curve_figure,
+    froc_figure,
+    regions_figure,
+    reliability_figure,
+    roc_figure,
+    sequences_figure,
 )
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import Subject
 
-_COMPARED = ("Det", "Seq")  # drawn thin beside the curve of the bundle
 _UNKNOWN_TRAINING = "Unknown: the record of the bundle does not name this data set."
 
 
@@ -52,7 +50,9 @@ def _first_screen(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
     counts = evaluation.decided.performance.counts
     warning = (
         notice(
-            "Synthetic phantom, no clinical meaning", "The images are computed; the numbers show that the code works."
+            "Synthetic phantom, no clinical meaning",
+            "The phantom made images of this data set, or images that the bundle learned from; the numbers show that "
+            "the code works.",
         )
         if subject.is_phantom
         else notice("For research use", "This is a measurement, not a release of the model for the care of patients.")
@@ -63,6 +63,7 @@ def _first_screen(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
         facts(
             (
                 ("Model", f"{subject.bundle_name} {subject.bundle_version}, sha256 {subject.bundle_sha256[:16]}"),
+                *([("Runs with", subject.runs_with)] if subject.runs_with else []),
                 ("Data set", f"{subject.data_set}, {subject.part or 'all patients'}"),
                 (
                     "Patients with a lesion",
@@ -104,27 +105,8 @@ def _limits(subject: Subject) -> str:
 
 
 def _discrimination(evaluation: Evaluation, head: str) -> tuple[str, ...]:
-    main = evaluation.decided
-    curves = [curve for curve in evaluation.roc if curve.name in (*_COMPARED, evaluation.decided_by)]
-    benefit = Figure(
-        title="Decision curve",
-        how_to_read=(
-            "Where the blue line is highest, acting on the model does more good than acting on everybody or nobody, "
-            "for those who would act from that probability on."
-        ),
-        alternative="Net benefit against threshold probability for the model, for everybody and for nobody.",
-        svg=decision_curve_plot(evaluation.decision_curve, evaluation.cohort.prevalence),
-    )
-    roc = Figure(
-        title="ROC curve",
-        how_to_read="The nearer to the top left corner, the better the model ranks malignant above benign.",
-        alternative=(
-            f"ROC curve of {main.name} with its 95 % band, area {main.performance.area.value:.3f}, beside "
-            f"{', '.join(curve.name for curve in curves if curve.name != main.name)}."
-        ),
-        svg=roc_plot(curves, evaluation.roc_band, main=main.name, counts=main.performance.counts),
-    )
-    return (heading("Malignant or benign"), paragraph(_fusion_gain(evaluation)), figures((roc, benefit), head=head))
+    plots = figures((roc_figure(evaluation), decision_curve_figure(evaluation)), head=head)
+    return (heading("Malignant or benign"), paragraph(_fusion_gain(evaluation)), plots)
 
 
 def _fusion_gain(evaluation: Evaluation) -> str:
@@ -144,28 +126,19 @@ def _probabilities(evaluation: Evaluation, head: str) -> tuple[str, ...]:
     if calibration is None:
         return ()
     slope, intercept = (
-        "not defined" if number is None else f"{number:.2f}" for number in (calibration.slope, calibration.intercept)
-    )
-    reliability = Figure(
-        title="Reliability",
-        how_to_read=(
-            "Points on the dotted line: of patients with that probability as many are malignant; above it the model "
-            "says too little, below too much. Numbers are patients, bars 95 % intervals."
-        ),
-        alternative="Fraction malignant against the probability of the model, in ten bins, with Wilson intervals.",
-        svg=reliability_plot(calibration),
+        "not defined" if one is None else str(one) for one in (calibration.slope, calibration.intercept)
     )
     return (
         heading("Is the probability what it says?"),
         beside(
-            figures((reliability,), head=head),
+            figures((reliability_figure(calibration),), head=head),
             facts(
                 (
                     ("Patients with a probability", str(calibration.patients)),
-                    ("Expected calibration error", f"{calibration.expected_error:.3f}"),
+                    ("Expected calibration error", str(calibration.expected_error)),
                     (
                         "Brier score (lower is better)",
-                        f"{calibration.brier:.3f}; always the prevalence: {calibration.brier_of_prevalence:.3f}",
+                        f"{calibration.brier}; always the prevalence: {calibration.brier_of_prevalence:.3f}",
                     ),
                     ("Calibration slope (1: neither too bold nor too timid)", slope),
                     ("Calibration intercept (0: right on average)", intercept),
@@ -196,16 +169,12 @@ def _where(evaluation: Evaluation, head: str) -> tuple[str, ...]:
     )
     if not evaluation.regions:
         return (heading("Where it errs"), *subgroups) if subgroups else ()
-    plot = Figure(
-        title="Errors per region of the spine",
-        how_to_read="The hatched part of a column are the patients with lesions there who were called wrongly.",
-        alternative="Columns of patients per region: "
-        + "; ".join(f"{row.region} {row.wrong} wrong, {row.right} right" for row in evaluation.regions),
-        svg=regions_plot(evaluation.regions),
-    )
     return (
         heading("Where it errs"),
-        beside(table(tables.regions_table(evaluation.regions), head=head), figures((plot,), head=head)),
+        beside(
+            table(tables.regions_table(evaluation.regions), head=head),
+            figures((regions_figure(evaluation.regions),), head=head),
+        ),
         *subgroups,
     )
 
@@ -213,15 +182,9 @@ def _where(evaluation: Evaluation, head: str) -> tuple[str, ...]:
 def _sequences(evaluation: Evaluation, head: str) -> tuple[str, ...]:
     if not evaluation.sequences:
         return ()
-    plot = Figure(
-        title="Accuracy by the sequences that vote",
-        how_to_read="Within a strategy, the higher column is right more often; lines are 95 % intervals.",
-        alternative="Accuracy of every strategy for T1 only, T2 and fat-suppressed T2, and both; see the table.",
-        svg=sequences_plot(evaluation.sequences),
-    )
     return (
         heading("T1, T2 or both"),
-        figures((plot,), head=head),
+        figures((sequences_figure(evaluation.sequences),), head=head),
         table(
             tables.sequences_table(evaluation.sequences, evaluation.patients_with_both_kinds, evaluation.decided_by),
             head=head,
@@ -231,40 +194,26 @@ def _sequences(evaluation: Evaluation, head: str) -> tuple[str, ...]:
 
 def _detector(evaluation: Evaluation, head: str) -> tuple[str, ...]:
     detector = evaluation.detector
-    plots = tuple(
-        Figure(
-            title=f"FROC per {curve.unit}",
-            how_to_read=(
-                "Further left: fewer false boxes; higher: more is found. Both change together with the score from "
-                "which a box counts."
-            ),
-            alternative=f"Share found against mean false boxes per {curve.unit}; the table has the numbers.",
-            svg=froc_plot(curve),
-        )
-        for curve in (detector.per_image, detector.per_patient)
-        if curve is not None
-    )
+    plots = [froc_figure(curve) for curve in (detector.per_image, detector.per_patient) if curve is not None]
     return (
         heading("The lesion detector alone"),
         paragraph(_hits(evaluation)),
         figures(plots, head=head),
-        table(tables.froc_table(detector), head=head) if plots else "",
-        table(tables.precision_table(detector), head=head),
+        table(tables.froc_table(evaluation), head=head) if plots else "",
+        table(tables.precision_table(evaluation), head=head),
     )
 
 
 def _hits(evaluation: Evaluation) -> str:
-    detector, cohort = evaluation.detector, evaluation.cohort
+    detector = evaluation.detector
     if not detector.labelled:
         return "No patient has a labelled box."
     found = (
         f"From the score at which a slice votes ({evaluation.tau:g}), a box lies on a labelled lesion in "
         f"{Rate(detector.hit, detector.labelled)} patients."
     )
-    if not cohort.lesion_free:
-        return found
-    alarms = detector.false_boxes_lesion_free / cohort.lesion_free
-    return f"{found} A patient without a lesion has {alarms:.2f} boxes on average."
+    alarms = detector.false_boxes_per_lesion_free
+    return found if alarms is None else f"{found} A patient without a lesion has {alarms} boxes on average."
 
 
 def _method(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
@@ -278,12 +227,14 @@ def _method(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
             "detection counts as called benign and is never left out."
         ),
         paragraph(
-            f"Intervals of the first table, of T1/T2 and of the detector: bootstrap by patient, {evaluation.resamples} "
-            f"resamples, seed {evaluation.seed}, percentiles (Efron 1979), none where all resamples agree; of other "
-            "rates: Wilson 1927. Areas: Bamber 1975; their comparison: DeLong 1988. Readers: McNemar 1947, exact for "
-            "fewer than 25 differing patients, else with Edwards' continuity correction (1948). Brier 1950; "
-            "calibration error: Naeini 2015; slope and intercept: Cox 1958, Van Calster 2019. Decision curve: Vickers "
-            "and Elkin 2006. AP50: all recall points, as PASCAL VOC since 2010. FROC points: LUNA16 (Setio 2017)."
+            "Intervals of the first table, of T1/T2, of the detector and of the numbers beside the reliability: "
+            f"bootstrap by patient, {evaluation.resamples} resamples, seed {evaluation.seed}, percentiles (Efron "
+            "1979), none where all resamples agree or a bound is infinite; of other rates, patients hit and bins of "
+            "the reliability among them: Wilson 1927. The decision curve has none. Areas: Bamber 1975; their "
+            "comparison: DeLong 1988. Readers: McNemar 1947, exact for fewer than 25 differing patients, else with "
+            "Edwards' continuity correction (1948). Brier 1950; calibration error: Naeini 2015; slope and intercept: "
+            "Cox 1958, Van Calster 2019. Decision curve: Vickers and Elkin 2006. AP50: all recall points, as PASCAL "
+            "VOC since 2010. FROC points: LUNA16 (Setio 2017)."
         ),
         facts(
             (

@@ -6,7 +6,6 @@ from inference.evaluation.html import Cell, Row, Table
 from inference.evaluation.intervals import Estimate
 from inference.evaluation.metrics import Rate
 from inference.evaluation.results import (
-    DetectorResult,
     Evaluation,
     ReaderRow,
     RegionRow,
@@ -16,20 +15,26 @@ from inference.evaluation.results import (
 )
 
 _NOTHING = Cell("-")
+_AS_BENIGN = "A patient without detection counts as called benign"
 
 
 def strategies_table(evaluation: Evaluation) -> Table:
-    undetected = evaluation.decided.performance.undetected
-    missed = f"{undetected} of them had no detection and count as called benign" if undetected else "All were detected"
     return Table(
         caption=(
             f"Decisions on {evaluation.cohort.patients} patients with a lesion, by who has a say: lesion detector "
-            f"(Det), sequence classifier (Seq), age. {missed}. Small: 95 % interval. Shaded: what the bundle does."
+            f"(Det), sequence classifier (Seq), age. {_undetected(evaluation)}. {_AS_BENIGN}. "
+            "Small: 95 % interval. Shaded: what the bundle does."
         ),
         columns=("Strategy", "Det, Seq, Age", "Accuracy", "Sensitivity", "Specificity", "of probability", "of votes"),
         groups=(("Weights", 1), ("Decision", 3), ("Area under the ROC curve", 2)),
         rows=tuple(_strategy(row, row.name == evaluation.decided_by) for row in evaluation.strategies),
     )
+
+
+def _undetected(evaluation: Evaluation) -> str:
+    undetected = evaluation.decided.performance.undetected
+    number = f"{undetected} of the {evaluation.cohort.patients} patients"
+    return f"{number} {'is' if undetected == 1 else 'are'} without detection"
 
 
 def _strategy(row: StrategyRow, is_main: bool) -> Row:
@@ -75,12 +80,17 @@ def sequences_table(rows: Sequence[SequencesRow], patients: int, main: str) -> T
 
 def regions_table(rows: Sequence[RegionRow]) -> Table:
     return Table(
-        caption="Patients by region of their lesions; one with lesions in two regions counts in both",
-        columns=("Region", "Right", "Wrong", "Share wrong"),
+        caption=f"Patients by region of their lesions; one with lesions in two regions counts in both. {_AS_BENIGN}",
+        columns=("Region", "Right", "Wrong", "Share wrong", "Without detection"),
         rows=tuple(
             Row(
                 row.region.capitalize(),
-                (Cell(str(row.right)), Cell(str(row.wrong)), _rate(Rate(row.wrong, row.right + row.wrong))),
+                (
+                    Cell(str(row.right)),
+                    Cell(str(row.wrong)),
+                    _rate(Rate(row.wrong, row.right + row.wrong)),
+                    Cell(str(row.undetected)),
+                ),
             )
             for row in rows
         ),
@@ -89,13 +99,14 @@ def regions_table(rows: Sequence[RegionRow]) -> Table:
 
 def readers_table(rows: Sequence[ReaderRow]) -> Table:
     return Table(
-        caption="Readers beside the model, each on the patients that both read",
+        caption=f"Readers beside the model, each on the patients that both read. {_AS_BENIGN}",
         columns=(
             "Reader",
             "Accuracy",
             "Sensitivity",
             "Specificity",
             "Model on the same patients: accuracy",
+            "Without detection by the model",
             "Only the model right",
             "Only the reader right",
             "p (McNemar)",
@@ -110,6 +121,7 @@ def _reader(row: ReaderRow) -> Row:
     cells = (
         *(_rate(one) for one in (row.counts.accuracy, row.counts.sensitivity, row.counts.specificity)),
         _rate(row.model_counts.accuracy),
+        Cell(str(row.model_undetected)),
         Cell(str(test.only_first_right)),
         Cell(str(test.only_second_right)),
         Cell(p_value(test.p_value)),
@@ -120,7 +132,7 @@ def _reader(row: ReaderRow) -> Row:
 
 def subgroups_table(attribute: str, rows: Sequence[SubgroupRow]) -> Table:
     return Table(
-        caption=f"The same patients by {attribute}",
+        caption=f"The same patients by {attribute}. {_AS_BENIGN}",
         columns=(
             attribute.capitalize(),
             "Malignant",
@@ -129,6 +141,7 @@ def subgroups_table(attribute: str, rows: Sequence[SubgroupRow]) -> Table:
             "Sensitivity",
             "Specificity",
             "Area under ROC",
+            "Without detection",
         ),
         rows=tuple(_subgroup(row) for row in rows),
     )
@@ -143,19 +156,24 @@ def _subgroup(row: SubgroupRow) -> Row:
         _rate(counts.sensitivity) if counts.malignant else _NOTHING,
         _rate(counts.specificity) if counts.benign else _NOTHING,
         _NOTHING if row.area is None else area(row.area),
+        Cell(str(row.undetected)),
     )
     return Row(row.value, cells)
 
 
-def precision_table(detector: DetectorResult) -> Table:
+def precision_table(evaluation: Evaluation) -> Table:
+    detector = evaluation.detector
     rows = (
         ("Benign lesions", detector.benign),
         ("Malignant lesions", detector.malignant),
         ("Lesions, whatever the class", detector.either_class),
     )
-    mean = _NOTHING if detector.mean_of_classes is None else Cell(f"{detector.mean_of_classes:.3f}")
+    mean = _NOTHING if detector.mean_of_classes is None else area(detector.mean_of_classes)
     return Table(
-        caption="Average precision of the boxes at an overlap (intersection over union) of .5",
+        caption=(
+            "Average precision of the boxes of every score at an overlap (intersection over union) of .5. "
+            f"{_undetected_at_tau(evaluation)}"
+        ),
         columns=("Boxes of", "AP50"),
         rows=(
             *(Row(name, (_NOTHING if found is None else area(found),)) for name, found in rows),
@@ -164,13 +182,15 @@ def precision_table(detector: DetectorResult) -> Table:
     )
 
 
-def froc_table(detector: DetectorResult) -> Table:
+def froc_table(evaluation: Evaluation) -> Table:
+    detector = evaluation.detector
     curves = [curve for curve in (detector.per_image, detector.per_patient) if curve is not None]
     names = {"image": "boxes, per image", "patient": "patients, per patient"}
     return Table(
         caption=(
             "Share of labelled boxes, and of patients with a labelled box, that are found at a mean number of false "
-            f"boxes per image or per patient; whatever the class, overlap from {detector.hit_overlap:g}"
+            f"boxes per image or per patient; whatever the class, overlap from {detector.hit_overlap:g}. "
+            f"{_undetected_at_tau(evaluation)}"
         ),
         columns=("Found of", "1/8", "1/4", "1/2", "1", "2", "4", "8", "Mean"),
         rows=tuple(
@@ -181,6 +201,10 @@ def froc_table(detector: DetectorResult) -> Table:
             for curve in curves
         ),
     )
+
+
+def _undetected_at_tau(evaluation: Evaluation) -> str:
+    return f"At the score from which a slice votes, {_undetected(evaluation)}"
 
 
 def share(one: Estimate) -> Cell:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from inference.errors import EvaluationError
 from inference.evaluation.comparison import mcnemar
-from inference.evaluation.diagnosis import Diagnosis
+from inference.evaluation.diagnosis import Diagnosis, undetected
 from inference.evaluation.metrics import confusion
 from inference.evaluation.results import ReaderRow
 from inference.findings import Verdict
@@ -89,6 +89,7 @@ def _row(reading: ReaderVerdicts, model: Sequence[Diagnosis]) -> ReaderRow:
         with_age=reading.with_age,
         counts=confusion(said, truth),
         model_counts=confusion([one.said_malignant for one in model], truth),
+        model_undetected=undetected(model),
         against_model=mcnemar([one.is_right for one in model], reader_right),
     )
 

@@ -65,6 +65,7 @@ class RegionRow:
     region: str
     right: int
     wrong: int
+    undetected: int  # of them; they count as called benign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class SubgroupRow:
     value: str
     counts: Confusion
     area: Estimate | None
+    undetected: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class ReaderRow:
     with_age: bool
     counts: Confusion
     model_counts: Confusion  # of the same patients
+    model_undetected: int
     against_model: PairedComparison  # first: model, second: reader
 
 
@@ -95,7 +98,7 @@ class DetectorResult:
     benign: Estimate | None
     malignant: Estimate | None
     either_class: Estimate | None
-    mean_of_classes: float | None
+    mean_of_classes: Estimate | None
     hit_overlap: float
     per_image: Froc | None
     per_patient: Froc | None
@@ -103,6 +106,7 @@ class DetectorResult:
     labelled: int  # patients with a labelled box
     false_boxes: int  # on no labelled box, scoring at least tau, of all patients
     false_boxes_lesion_free: int  # those of the patients without a lesion
+    false_boxes_per_lesion_free: Estimate | None  # None: there are no such patients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

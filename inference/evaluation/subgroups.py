@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from inference.datasets import SpineRegion
 from inference.evaluation.comparison import area_with_delong
-from inference.evaluation.diagnosis import Diagnosis
+from inference.evaluation.diagnosis import Diagnosis, undetected
 from inference.evaluation.metrics import confusion
 from inference.evaluation.results import RegionRow, SubgroupRow
 
@@ -15,9 +15,12 @@ def region_rows(diagnoses: Sequence[Diagnosis], regions: Sequence[Sequence[Spine
     """Regions from the head down, those alone that occur. A patient counts in each of the regions of the lesions."""
     rows = []
     for region in SpineRegion:
-        right = [one.is_right for one, places in zip(diagnoses, regions, strict=True) if region in places]
-        if right:
-            rows.append(RegionRow(region=region.value, right=right.count(True), wrong=right.count(False)))
+        there = [one for one, places in zip(diagnoses, regions, strict=True) if region in places]
+        right = sum(one.is_right for one in there)
+        if there:
+            rows.append(
+                RegionRow(region=region.value, right=right, wrong=len(there) - right, undetected=undetected(there))
+            )
     return tuple(rows)
 
 
@@ -41,4 +44,5 @@ def _subgroup(attribute: str, value: str, diagnoses: Sequence[Diagnosis]) -> Sub
         value=value or UNKNOWN,
         counts=counts,
         area=area_with_delong([one.score for one in diagnoses], truth) if enough else None,
+        undetected=undetected(diagnoses),
     )

@@ -12,6 +12,7 @@ class Subject:
     bundle_version: str
     bundle_sha256: str
     trained_on: str  # one sentence
+    runs_with: str = ""  # sizes other than the bundle's own; empty: none
     data_set: str
     data_sha256: str
     part: str  # of the data set; empty: all patients

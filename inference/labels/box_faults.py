@@ -37,20 +37,26 @@ class PlacedBox:
 
 
 def place_boxes(boxes: Sequence[LabelledBox], images: ImageIndex) -> dict[ImageKey, list[PlacedBox]]:
-    """Boxes by image; one that two files give (an SR and a segmentation of it) is taken once."""
+    """Boxes by image; one that two files give (an SR and a segmentation of it) is taken once, with its class."""
     placed: dict[ImageKey, list[PlacedBox]] = defaultdict(list)
     for box in boxes:
         instance = images.by_uid(box.image)
-        known = placed[box.image]
-        if instance is not None and not any(_is_one(box, other.labelled) for other in known):
-            known.append(PlacedBox(labelled=box, instance=instance))
+        if instance is None:
+            continue
+        known, one = placed[box.image], PlacedBox(labelled=box, instance=instance)
+        again = next((n for n, other in enumerate(known) if _is_one(box, other.labelled)), None)
+        if again is None:
+            known.append(one)
+        elif known[again].labelled.verdict is None:
+            known[again] = one
     return placed
 
 
 def _is_one(box: LabelledBox, other: LabelledBox) -> bool:
+    """Drawn once, told by two files; one of them may name no class."""
     a, b = box.box, other.box
     edges = zip((a.x0, a.y0, a.x1, a.y1), (b.x0, b.y0, b.x1, b.y1), strict=True)
-    same_class = box.verdict == other.verdict or box.verdict is None
+    same_class = box.verdict == other.verdict or None in (box.verdict, other.verdict)
     return same_class and box.place.file != other.place.file and all(abs(p - q) <= _SAME_EDGE_PX for p, q in edges)
 
 

@@ -17,9 +17,13 @@ _PHANTOM: Final = "phantom"
 
 
 def is_phantom_image(file: Path) -> bool:
-    """Whether a DICOM file shows the phantom, also after other hands changed its identity."""
-    head = dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer"])
-    return bool(head.get("Manufacturer") == MANUFACTURER)
+    """Whether a DICOM file shows the phantom, also after other hands changed its identity.
+
+    One mark is enough: what is missed would count as a patient. A quality control image shows no patient, whoever made
+    it (PS3.3 C.7.6.1, Quality Control Image (0028,0300)).
+    """
+    head = dcmread(file, stop_before_pixels=True, specific_tags=["Manufacturer", "QualityControlImage"])
+    return bool(head.get("Manufacturer") == MANUFACTURER or head.get("QualityControlImage") == "YES")
 
 
 def mark_as_phantom(data_set: Path) -> None:
@@ -28,8 +32,21 @@ def mark_as_phantom(data_set: Path) -> None:
 
 
 def is_phantom_data(data_set: Path) -> bool:
-    """Whether the phantom has a part in a data set."""
-    if (data_set / _RECIPE).exists():
+    """Whether the phantom has a part in a data set: one of the marks is enough."""
+    return is_painted_data(data_set) or _says_phantom(data_set / _ABOUT)
+
+
+def is_painted_data(data_set: Path) -> bool:
+    """Whether the phantom made all of a data set, by a recipe; of imported files nobody can tell."""
+    return (data_set / _RECIPE).exists()
+
+
+def _says_phantom(about: Path) -> bool:
+    """A file that cannot be understood hides nothing: it counts as the mark that it may have been."""
+    if not about.exists():
+        return False
+    try:
+        said = json.loads(about.read_text(encoding="utf-8"))
+    except ValueError:
         return True
-    about = data_set / _ABOUT
-    return about.exists() and bool(json.loads(about.read_text(encoding="utf-8")).get(_PHANTOM))
+    return bool(said.get(_PHANTOM)) if isinstance(said, dict) else True

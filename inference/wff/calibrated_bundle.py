@@ -63,9 +63,7 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
     before, cases = parent.metadata, calibration.cases
     kept = {key: value for key, value in before.items() if key not in (*_OF_THE_PARENT, *_SETTLED_BY_WRITING)}
     phantom = bool(before["phantom_trained"]) or data.is_phantom
-    who = f"{cases.patients} labelled patients of a site"
-    if data.is_phantom:
-        who = f"{cases.patients} synthetic phantom patients (no clinical meaning)"
+    who = f"{cases.patients} {data.patients}"
     return {
         **kept,
         "name": name,
@@ -82,7 +80,7 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
             **{key: before[key] for key in _OF_THE_PARENT if key in before},
         },
         "calibration": {
-            "cases": {**asdict(cases), "patients": cases.patients},
+            "cases": {**asdict(cases), "patients": cases.patients, "malignant_share": cases.malignant_share},
             "data_sha256": data.sha256,
             "data_is_phantom": data.is_phantom,
             "overlap": data.overlap,
@@ -90,6 +88,7 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
             "age_table_parent_patients": PARENT_PATIENTS,
             "before": _numbers(calibration.before),
             "after_cross_validated": _numbers(calibration.after),
+            "change_of_log_loss": asdict(calibration.change),
         },
         "versions": {
             **before.get("versions", {}),
@@ -100,11 +99,12 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
 
 def _validated(calibration: SiteCalibration, who: str, data: SiteData) -> str:
     """In every report of the bundle: it must not claim more than was measured."""
-    before, after = calibration.before, calibration.after
+    before, after, cases = calibration.before, calibration.after, calibration.cases
     seen = ", of whom the model may have seen some in its training" if data.overlap else ""
     return (
         f"cross-validated on {who}{seen}: decision right in {after.accuracy} (before: {before.accuracy}), "
-        f"log loss {after.log_loss:.3f} (before: {before.log_loss:.3f})"
+        f"log loss {after.log_loss:.3f} (before: {before.log_loss:.3f}); {cases.malignant} of the {cases.patients} are "
+        "malignant"
     )
 
 

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 
 from inference.errors import CalibrationError
-from inference.evaluation.log_loss import log_loss
+from inference.evaluation.intervals import Estimate, Resampling
+from inference.evaluation.log_loss import log_loss, log_losses
 from inference.evaluation.metrics import Rate
 from inference.evaluation.probability_calibration import ProbabilityCalibration, probability_calibration
 from inference.findings import Verdict
@@ -51,6 +52,11 @@ class Cases:
     def patients(self) -> int:
         return self.malignant + self.benign
 
+    @property
+    def malignant_share(self) -> float:
+        """The case mix to which the probabilities are fitted."""
+        return self.malignant / self.patients
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
@@ -69,15 +75,31 @@ class SiteCalibration:
     cases: Cases
     before: Quality
     after: Quality
+    change: Estimate  # of the log loss, after - before of the same patients: paired bootstrap
 
     @property
     def is_worse(self) -> bool:
-        return self.after.log_loss > self.before.log_loss
+        """More than chance would have it: the whole interval of the change lies above 0."""
+        return self.change.low > 0.0
+
+    @property
+    def is_better(self) -> bool:
+        return self.change.high < 0.0
+
+    @property
+    def worth(self) -> str:
+        """The change of the log loss in one sentence."""
+        change = f"{self.change.value:+.4f} (95 % CI {self.change.low:+.4f} to {self.change.high:+.4f})"
+        if self.is_better:
+            return f"Cross-validated, the log loss falls: {change}."
+        if self.is_worse:
+            return f"Cross-validated, the log loss rises: {change}. The calibration makes the model worse."
+        return f"Cross-validated, the log loss changes by {change}: these cases do not show that the calibration helps."
 
 
 def calibrate(parent: SiteModel, patients: Sequence[ClassifiedPatient], *, seed: int = 0) -> SiteCalibration:
     """`patients` were classified at the parent's threshold; those without a verdict take no part. `seed` is of the
-    folds.
+    folds and the bootstrap.
 
     Raises CalibrationError when a class has too few patients with a probability, or the parent's probability does
     not rise with malignancy.
@@ -93,7 +115,13 @@ def calibrate(parent: SiteModel, patients: Sequence[ClassifiedPatient], *, seed:
             f"on these {counted.patients} patients the model's probability does not rise with malignancy, so that no "
             "calibration can help; look at the labels, or train on cases of the site"
         )
-    return SiteCalibration(model=fitted, cases=counted, before=_quality(cases, before), after=_quality(cases, held_out))
+    return SiteCalibration(
+        model=fitted,
+        cases=counted,
+        before=_quality(cases, before, seed),
+        after=_quality(cases, held_out, seed),
+        change=_change(cases, before, held_out, seed),
+    )
 
 
 def _counted(cases: Sequence[ClassifiedPatient], readings: Sequence[PatientReading]) -> Cases:
@@ -152,7 +180,21 @@ def _fitted(parent: SiteModel, cases: Sequence[ClassifiedPatient]) -> SiteModel:
     return SiteModel(replace(parent.fusion, calibration_slope=line.slope, calibration_intercept=line.intercept), table)
 
 
-def _quality(cases: Sequence[ClassifiedPatient], readings: Sequence[PatientReading]) -> Quality:
+def _change(
+    cases: Sequence[ClassifiedPatient], before: Sequence[PatientReading], after: Sequence[PatientReading], seed: int
+) -> Estimate:
+    """Of the mean log loss. Each patient is beside himself: how hard a case is falls out of the difference."""
+    pairs = [
+        (_is_malignant(case), old.vote.mean, new.vote.mean)
+        for case, old, new in zip(cases, before, after, strict=True)
+        if old.vote is not None and new.vote is not None
+    ]
+    truth = [malignant for malignant, _, _ in pairs]
+    change = log_losses([new for _, _, new in pairs], truth) - log_losses([old for _, old, _ in pairs], truth)
+    return Resampling(truth, seed=seed).estimate(lambda weights: weights @ change / weights.sum(axis=1))
+
+
+def _quality(cases: Sequence[ClassifiedPatient], readings: Sequence[PatientReading], seed: int) -> Quality:
     said = list(zip(map(_is_malignant, cases), (reading.vote for reading in readings), strict=True))
     right = sum(malignant == (vote is not None and vote.verdict is Verdict.MALIGNANT) for malignant, vote in said)
     probabilities = [vote.mean for _, vote in said if vote is not None]
@@ -160,7 +202,7 @@ def _quality(cases: Sequence[ClassifiedPatient], readings: Sequence[PatientReadi
     return Quality(
         log_loss=log_loss(probabilities, truth),
         accuracy=Rate(right, len(cases)),
-        probabilities=probability_calibration(probabilities, truth),
+        probabilities=probability_calibration(probabilities, truth, seed=seed),
     )
 
 

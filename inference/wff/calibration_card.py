@@ -11,7 +11,7 @@ from inference.wff.age import BINS
 from inference.wff.calibration import FOLDS, PARENT_PATIENTS, Quality, SiteCalibration
 
 _LINE: Final = 118  # characters
-_WORSE: Final = "**Cross-validated, the log loss is worse than before; the bundle was written all the same, as asked.**"
+_WORSE: Final = " The bundle was written all the same, as asked."
 _RELIABILITY: Final = (
     "probability said",
     "before: patients",
@@ -28,8 +28,9 @@ class SiteData:
     """What the card says of the data set."""
 
     sha256: str
-    is_phantom: bool
+    is_phantom: bool  # the phantom has a part in it
     overlap: str  # a sentence; empty: the parent's metadata name nothing of it
+    patients: str = "labelled patients of a site"  # who they are, in words
 
 
 def model_card(parent: Bundle, told: Mapping[str, Any], made: SiteCalibration, data: SiteData) -> str:
@@ -39,18 +40,20 @@ def model_card(parent: Bundle, told: Mapping[str, Any], made: SiteCalibration, d
     use = f"**{told['intended_use']}**\n\n" if "intended_use" in told else ""
     warning = "**Not for clinical use.** A synthetic phantom took part in the making.\n\n" if phantom else use
     overlap = f"\n**{data.overlap}**\n" if data.overlap else ""
-    worse = f"\n{_WORSE}\n" if made.is_worse else ""
     return f"""{heading}
 
 {warning}{_introduction(parent)}
 
 ## Calibrated{f": {PHANTOM_HEADING}" if data.is_phantom else ""}
 {_who(made, data)}
-{overlap}{worse}
+{overlap}
+{_case_mix(made)}
+
 {_rule(made)}
 
 "After" is {FOLDS}-fold cross-validated by patient: everyone is read by a model that was fitted to the others. The
-bundle itself was fitted to all. A slope of 1 and an intercept of 0 are perfect.
+bundle itself was fitted to all. A slope of 1 and an intercept of 0 are perfect. Intervals are 95 %: bootstrap by
+patient; of the decisions Wilson. {_worth(made)}
 
 {_table(("", "before", "after"), _quality_rows(made.before, made.after))}
 
@@ -81,6 +84,22 @@ def _who(made: SiteCalibration, data: SiteData) -> str:
     )
 
 
+def _case_mix(made: SiteCalibration) -> str:
+    """A probability is of the patients that it was fitted to: it holds their share of malignant ones."""
+    cases = made.cases
+    return _paragraph(
+        f"**{cases.malignant} of {cases.patients} cases are malignant ({100 * cases.malignant_share:.0f} %), and the "
+        "calibrated probability holds that case mix.** Where malignancy is rarer among the patients whom the node "
+        "sees, it says too much; where it is more common, too little. Calibrate on cases as they come, not on a "
+        "selection."
+    )
+
+
+def _worth(made: SiteCalibration) -> str:
+    text = made.worth + (_WORSE if made.is_worse else "")
+    return text if made.is_better else f"**{text}**"
+
+
 def _rule(made: SiteCalibration) -> str:
     fusion = made.model.fusion
     return _paragraph(
@@ -99,10 +118,10 @@ def _paragraph(text: str) -> str:
 def _quality_rows(before: Quality, after: Quality) -> Iterator[tuple[str, ...]]:
     names: dict[str, Callable[[Quality], str]] = {
         "log loss": lambda q: f"{q.log_loss:.3f}",
-        "Brier score": lambda q: f"{q.probabilities.brier:.3f}",
-        "expected calibration error": lambda q: f"{q.probabilities.expected_error:.3f}",
-        "calibration slope": lambda q: _or_none(q.probabilities.slope),
-        "calibration intercept": lambda q: _or_none(q.probabilities.intercept),
+        "Brier score": lambda q: str(q.probabilities.brier),
+        "expected calibration error": lambda q: str(q.probabilities.expected_error),
+        "calibration slope": lambda q: str(q.probabilities.slope or ""),
+        "calibration intercept": lambda q: str(q.probabilities.intercept or ""),
         "decision right": lambda q: str(q.accuracy),
     }
     for name, text in names.items():

@@ -26,7 +26,10 @@ class CalibrationRun:
         patients = whole_data_set(data)
         facts = data_facts(data, patients)
         self.data = SiteData(
-            sha256=facts.sha256, is_phantom=facts.is_phantom, overlap=overlap_of(self.parent, facts.sha256, patients)
+            sha256=facts.sha256,
+            is_phantom=facts.is_phantom,
+            overlap=overlap_of(self.parent, facts.sha256, patients),
+            patients=facts.patients if facts.is_phantom else "labelled patients of a site",
         )
         self._patients = [patient for patient in patients if patient.verdict is not None]
 
@@ -57,6 +60,7 @@ class CalibrationRun:
         if made.is_worse and not even_if_worse:
             raise CalibrationError(
                 f"the calibration would make the model worse: cross-validated log loss {made.after.log_loss:.4f}, "
-                f"before {made.before.log_loss:.4f}; nothing was written (--even-if-worse writes it all the same)"
+                f"before {made.before.log_loss:.4f}, 95 % interval of the change {made.change.low:+.4f} to "
+                f"{made.change.high:+.4f}; nothing was written (--even-if-worse writes it all the same)"
             )
         return write_calibrated_bundle(out, self.parent, made, self.data, name=name)

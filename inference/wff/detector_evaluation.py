@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from inference.evaluation.average_precision import average_precision
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.evaluation.average_precision import average_precision, class_precisions
 from inference.evaluation.boxes import ImageBoxes, ScoredBox
 from inference.evaluation.froc import froc_per_image, froc_per_patient
-from inference.evaluation.intervals import Resampling
+from inference.evaluation.intervals import Estimate, Resampling, Weights
 from inference.evaluation.results import DetectorResult
 from inference.findings import Verdict
 from inference.wff.measurement import HIT_IOU, DetectedPatient, count_boxes
@@ -23,10 +26,8 @@ def evaluate_detector(detected: Sequence[DetectedPatient], *, tau: float, seed: 
     patients = Resampling(
         [one.patient.verdict is Verdict.MALIGNANT for one in detected], seed=seed, resamples=resamples
     )
-    benign, malignant = (
-        average_precision(_images(detected, _of_class(verdict), verdict), patients)
-        for verdict in (Verdict.BENIGN, Verdict.MALIGNANT)
-    )
+    classes = [_images(detected, _of_class(verdict), verdict) for verdict in (Verdict.BENIGN, Verdict.MALIGNANT)]
+    (benign, malignant), mean_of_classes = class_precisions(classes, patients)
     lesions = _images(detected, _as_reported)
     counts = [(one.patient, count_boxes(one, tau)) for one in detected]
     labelled = [counted for patient, counted in counts if any(series.labelled_slices for series in patient.series)]
@@ -34,7 +35,7 @@ def evaluate_detector(detected: Sequence[DetectedPatient], *, tau: float, seed: 
         benign=benign,
         malignant=malignant,
         either_class=average_precision(lesions, patients),
-        mean_of_classes=None if benign is None or malignant is None else (benign.value + malignant.value) / 2,
+        mean_of_classes=mean_of_classes,
         hit_overlap=HIT_IOU,
         per_image=froc_per_image(lesions, patients, overlap=HIT_IOU),
         per_patient=froc_per_patient(lesions, patients, overlap=HIT_IOU),
@@ -42,7 +43,25 @@ def evaluate_detector(detected: Sequence[DetectedPatient], *, tau: float, seed: 
         labelled=len(labelled),
         false_boxes=sum(wrong for _, (_, wrong, _) in counts),
         false_boxes_lesion_free=sum(wrong for patient, (_, wrong, _) in counts if patient.verdict is None),
+        false_boxes_per_lesion_free=_per_lesion_free(
+            [wrong for _, (_, wrong, _) in counts], [patient.verdict is None for patient, _ in counts], patients
+        ),
     )
+
+
+def _per_lesion_free(wrong: Sequence[int], is_free: Sequence[bool], patients: Resampling) -> Estimate | None:
+    """Mean number of false boxes; a resample without such a patient says nothing."""
+    if not any(is_free):
+        return None
+    free = np.asarray(is_free, dtype=np.float64)
+    boxes = np.asarray(wrong, dtype=np.float64) * free
+
+    def means(weights: Weights) -> NDArray[np.float64]:
+        count = weights @ free
+        mean: NDArray[np.float64] = np.divide(weights @ boxes, count, out=np.full_like(count, np.nan), where=count > 0)
+        return mean
+
+    return patients.estimate(means)
 
 
 def _images(

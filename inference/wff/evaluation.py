@@ -80,7 +80,7 @@ def evaluate_patients(
             *subgroup_rows("type of lesion", decided, [one.patient.lesion_type for one in classified]),
         ),
         readers=reader_rows(readers, decided),
-        calibration=_calibration(decided),
+        calibration=_calibration(decided, seed=seed, resamples=resamples),
         decision_curve=decision_curve(scores, truth),
     )
 
@@ -157,9 +157,11 @@ def _has(patient: LabelledPatient, kinds: Container[SequenceKind]) -> bool:
     return any(series.kind in kinds for series in patient.series)
 
 
-def _calibration(decided: Sequence[Diagnosis]) -> ProbabilityCalibration | None:
+def _calibration(decided: Sequence[Diagnosis], *, seed: int, resamples: int) -> ProbabilityCalibration | None:
     """Of the patients who have a probability: without a detection the node gives none."""
     spoken = [(one.probability, one.is_malignant) for one in decided if one.probability is not None]
     if not spoken:
         return None
-    return probability_calibration([p for p, _ in spoken], [malignant for _, malignant in spoken])
+    return probability_calibration(
+        [p for p, _ in spoken], [malignant for _, malignant in spoken], seed=seed, resamples=resamples
+    )

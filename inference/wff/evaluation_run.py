@@ -1,7 +1,7 @@
 """From a bundle and a data set to an evaluation: opens and checks everything, then runs the networks once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,8 @@ from inference.errors import BundleError, EvaluationError
 from inference.evaluation.readers import ReaderVerdicts, read_readers
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import Subject
+from inference.runtime import Device, Runtime
+from inference.wff.as_run import changed_sizes_of
 from inference.wff.evaluation import evaluate_patients, require_both_classes
 from inference.wff.measurement import detect_all
 from inference.wff.patient_counter import Report, patient_counter
@@ -32,6 +34,8 @@ class EvaluationRequest:
     splits: Path | None = None  # splits.json of a training
     part: str = HELD_OUT  # of the splits
     seed: int = 1
+    image_size: int | None = None  # pixels; None: the bundle's own
+    proposals: int | None = None
 
 
 class EvaluationRun:
@@ -63,12 +67,13 @@ class EvaluationRun:
         if request.readers is not None:
             self._readers = read_readers(request.readers, {patient.patient_id for patient in everybody})
         self._seed = request.seed
-        self.subject = _subject(request, self._bundle, self.patients, everybody, splits)
+        self._runtime = Runtime(image_size=request.image_size, proposals=request.proposals)
+        self.subject = _subject(request, self._bundle, self._runtime, self.patients, everybody, splits)
 
     def evaluate(self, *, processes: int = 1, report: Report | None = None) -> Evaluation:
         """One process: this one, on a GPU where there is one; more: as many copies of the networks on the CPU."""
         on_gpu = processes == 1 and torch.cuda.is_available()
-        model = load_model(self._bundle, device="cuda" if on_gpu else "cpu")
+        model = load_model(self._bundle, runtime=replace(self._runtime, device=Device.CUDA if on_gpu else Device.CPU))
         with_lesion = sum(patient.verdict is not None for patient in self.patients)
         detected = detect_all(
             model,
@@ -96,6 +101,7 @@ def _part(splits: Splits, name: str) -> list[LabelledPatient]:
 def _subject(
     request: EvaluationRequest,
     bundle: Bundle,
+    runtime: Runtime,
     patients: Sequence[LabelledPatient],
     everybody: Sequence[LabelledPatient],
     splits: Splits | None,
@@ -107,6 +113,7 @@ def _subject(
         bundle_version=identity.version,
         bundle_sha256=identity.sha256,
         trained_on=identity.trained_on,
+        runs_with=", ".join(str(one) for one in changed_sizes_of(bundle.metadata, runtime)),
         data_set=request.data.resolve().name,
         data_sha256=facts.sha256,
         part=part,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from inference.runtime import Device, Runtime
 from inference.wff.age import AgeTable
+from inference.wff.as_run import as_run, changed_sizes
 from inference.wff.batches import DetectionRun, Images, SliceBoxes, SliceDetector
 from inference.wff.clips import choose_clip
 from inference.wff.config import FusionConfig, WffConfig
@@ -45,7 +46,8 @@ class WffModel:
     ) -> None:
         """`runtime` says more than `device` and goes before it; it may change the `config`."""
         self.runtime = runtime or Runtime(device=Device(torch.device(device).type))
-        self.config = _as_run(config, self.runtime)
+        self.config = as_run(config, self.runtime)
+        self.changed = changed_sizes(config, self.runtime)
         self.age_table = age_table
         self.nets = detector.eval(), classifier.eval()  # as trained
         self._placement = settle(self.runtime, image_size=self.config.detector.image_size)
@@ -144,18 +146,6 @@ class WffModel:
             return self._classifier(clips) if clips else []
         with Workers(self._placement.workers) as workers:
             return [p for part in workers.map(self._classifier, [[clip] for clip in clips]) for p in part]
-
-
-def _as_run(config: WffConfig, runtime: Runtime) -> WffConfig:
-    """The configuration with what the site chose instead."""
-    detector = config.detector
-    before, after = detector.rpn_test_proposals
-    detector = replace(
-        detector,
-        image_size=runtime.image_size or detector.image_size,
-        rpn_test_proposals=(before, runtime.proposals or after),
-    )
-    return replace(config, detector=detector)
 
 
 def _is_on_cpu(net: nn.Module) -> bool:

@@ -23,7 +23,7 @@ from inference.findings import (
 )
 from inference.heads import Vector
 from inference.plane import box_corners_mm
-from inference.runtime import Runtime
+from inference.runtime import ChangedSize, Runtime
 from inference.selection import EligibleSeries, SliceHead
 from inference.wff.batches import SliceBoxes
 from inference.wff.loading import Loaded, load_series
@@ -123,13 +123,24 @@ def load(bundle: Bundle, runtime: Runtime) -> WffPipeline:
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     model = load_model(bundle, runtime=runtime)
+    if model.changed:
+        log.info(
+            "runs_unlike_its_bundle",
+            changed=[str(one) for one in model.changed],
+            effect="the threshold was fitted at the bundle's own sizes and may be wrong here",
+            remedy=f"measure the bundle so before use: spinenode evaluate {_options(model.changed)} ...",
+        )
     model.warm_up()
     return WffPipeline(model, bundle.identity)
 
 
+def _options(changed: Sequence[ChangedSize]) -> str:
+    return " ".join(f"--{one.name.replace('_', '-')} {one.as_run}" for one in changed)
+
+
 def _parameters(model: WffModel) -> dict[str, float]:
-    """What the answer depends on beside the weights; a choice of the site only where it made one."""
-    fusion, chosen = model.config.fusion, model.runtime
+    """What the answer depends on beside the weights; sizes only where the site runs others than the bundle's."""
+    fusion = model.config.fusion
     parameters = {
         "tau": fusion.tau,
         "lambda_detector": fusion.lambda_detector,
@@ -139,8 +150,7 @@ def _parameters(model: WffModel) -> dict[str, float]:
     if fusion.is_calibrated:
         parameters["calibration_slope"] = fusion.calibration_slope
         parameters["calibration_intercept"] = fusion.calibration_intercept
-    sizes = {"image_size": chosen.image_size, "proposals": chosen.proposals}
-    return parameters | {name: float(size) for name, size in sizes.items() if size is not None}
+    return parameters | {one.name: float(one.as_run) for one in model.changed}
 
 
 def _detail(series: Sequence[EligibleSeries], reading: PatientReading) -> str:

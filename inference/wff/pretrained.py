@@ -109,11 +109,7 @@ def load_initial(net: Net, file: Path) -> InitialWeights:
     purpose = Purpose.DETECTOR if isinstance(net, Detector) else Purpose.SEQUENCE
     _require_loadable(net, file)
     stored, header = _read(file)
-    if header.get("purpose") != purpose.value:
-        raise WeightsError(
-            f"{file} holds weights for {header.get('purpose', 'no net of ours')!r}, not for {purpose.value!r}; "
-            f"make them with `spinenode weights convert --for {purpose.value}`"
-        )
+    _require_purpose(file, header, purpose)
     ours = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     state = {_name_in(ours, name): value for name, value in stored.items()}
     blocks = "-".join(map(str, _trunk_config(net).blocks))
@@ -126,6 +122,32 @@ def load_initial(net: Net, file: Path) -> InitialWeights:
     _require_shapes(file, ours, {name: tuple(value.shape) for name, value in state.items()})
     net.load_state_dict(state, strict=False)
     return InitialWeights(matched=len(state), at_start=_at_start(ours, state), header=header)
+
+
+def origin_of(file: Path, purpose: Purpose) -> dict[str, str]:
+    """What `convert` recorded in a file: source, source_sha256, architecture, licence, ... Reads no tensor.
+
+    Raises WeightsError when the file is damaged or of the other net, OSError when it cannot be read.
+    """
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = dict(opened.metadata() or {})
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
+    _require_purpose(file, header, purpose)
+    return header
+
+
+def _require_purpose(file: Path, header: Mapping[str, str], purpose: Purpose) -> None:
+    if header.get("purpose") != purpose.value:
+        raise WeightsError(
+            f"{file} holds weights for {header.get('purpose', 'no net of ours')!r}, not for {purpose.value!r}; "
+            f"make them with `spinenode weights convert --for {purpose.value}`"
+        )
+
+
+def _damaged(file: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{file} is no whole safetensors file: {error}; convert the weights again")
 
 
 def _require_fitting(source: Source, purpose: Purpose) -> None:
@@ -215,7 +237,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(file, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
-        raise WeightsError(f"{file} is no whole safetensors file: {error}; convert the weights again") from error
+        raise _damaged(file, error) from error
 
 
 def _write(state: dict[str, Tensor], out: Path, header: dict[str, str]) -> None:

@@ -75,19 +75,14 @@ def lesions_of(boxes: Slice, tau: float) -> tuple[DetectedBox, ...]:
     """Boxes with score >= tau; where a benign and a malignant box cover one place, the better score stays."""
     kept: list[DetectedBox] = []
     for candidate in sorted((b for b in boxes if b.score >= tau), key=lambda b: -b.score):
-        if all(overlap(candidate.box, other.box) < _SAME_LESION_IOU for other in kept):
+        if all(candidate.box.overlap(other.box) < _SAME_LESION_IOU for other in kept):
             kept.append(candidate)
     return tuple(kept)
 
 
 def overlap(a: Box, b: Box) -> float:
     """Intersection over union."""
-    width = min(a.x1, b.x1) - max(a.x0, b.x0)
-    height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / (a.area + b.area - shared)
+    return a.overlap(b)
 
 
 def read_sequence(

@@ -25,7 +25,7 @@ def calibrate(
         str | None, typer.Option("--name", help="Of the new bundle; without it the parent's and '-calibrated'.")
     ] = None,
     even_if_worse: Annotated[
-        bool, typer.Option("--even-if-worse", help="Write the bundle although the cross-validated log loss rises.")
+        bool, typer.Option("--even-if-worse", help="Write the bundle although the log loss rises, by more than chance.")
     ] = False,
     processes: Annotated[
         int, typer.Option("--processes", min=1, help="Copies of the networks on the CPU; 1 uses a GPU if there is one.")
@@ -70,6 +70,8 @@ def _show(made: "SiteCalibration", run: "CalibrationRun") -> None:
     title = f"{heading}{cases.malignant} malignant and {cases.benign} benign patients"
     show_table(title, ("", "before", f"after, {FOLDS}-fold cross-validated"), rows)
     show_text(f"slope {fusion.calibration_slope:.4f}, intercept {fusion.calibration_intercept:+.4f} of the logit")
+    show_text(made.worth)
+    show_text(f"{100 * cases.malignant_share:.0f} % of the cases are malignant: the probabilities hold that case mix")
     if cases.undetected:
         show_text(f"{cases.undetected} patients have no detection: no probability, counted as benign")
     if run.data.overlap:
@@ -80,10 +82,10 @@ def _rows(quality: "Quality") -> list[tuple[str, str]]:
     probabilities = quality.probabilities
     return [
         ("log loss", f"{quality.log_loss:.4f}"),
-        ("Brier score", f"{probabilities.brier:.4f}"),
-        ("expected calibration error", f"{probabilities.expected_error:.4f}"),
-        ("calibration slope (1)", "" if probabilities.slope is None else f"{probabilities.slope:.3f}"),
-        ("calibration intercept (0)", "" if probabilities.intercept is None else f"{probabilities.intercept:.3f}"),
+        ("Brier score", str(probabilities.brier)),
+        ("expected calibration error", str(probabilities.expected_error)),
+        ("calibration slope (1)", str(probabilities.slope or "")),
+        ("calibration intercept (0)", str(probabilities.intercept or "")),
         ("decision right", str(quality.accuracy)),
     ]
 
@@ -100,11 +102,16 @@ def _as_data(made: "SiteCalibration", identity: "BundleIdentity", run: "Calibrat
 
     return {
         "bundle": {"name": identity.name, "version": identity.version, "sha256": identity.sha256},
-        "cases": {**asdict(made.cases), "patients": made.cases.patients},
+        "cases": {
+            **asdict(made.cases),
+            "patients": made.cases.patients,
+            "malignant_share": made.cases.malignant_share,
+        },
         "calibration_slope": made.model.fusion.calibration_slope,
         "calibration_intercept": made.model.fusion.calibration_intercept,
         "before": asdict(made.before),
         "after_cross_validated": asdict(made.after),
+        "change_of_log_loss": asdict(made.change),
         "overlap": run.data.overlap,
         "is_phantom": run.is_phantom,
     }

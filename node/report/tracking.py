@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from inference.findings import Box, Findings, ImageReference, Lesion
+from inference.findings import Findings, ImageReference, Lesion
 from node.report.identifiers import MANUFACTURER, tracking_uid
 
 SAME_LESION_IOU: Final = 0.5  # intersection over union from which two boxes on one image are one lesion
@@ -46,13 +46,13 @@ def tracking_identifier(lesion: Lesion) -> str:
 def _matches(lesions: Iterable[Lesion], ancestors: Iterable[Lesion]) -> list[tuple[int, Lesion]]:
     """Index of a lesion and its ancestor; the pairs that overlap most come first, each lesion is in one pair."""
     pairs = [
-        (iou, index, order, ancestor)
+        (shared, index, order, ancestor)
         for index, lesion in enumerate(lesions)
         for order, ancestor in enumerate(ancestors)
         if not lesion.tracking_uid
         and ancestor.tracking_uid
         and _place(ancestor.image) == _place(lesion.image)
-        and (iou := _iou(lesion.box, ancestor.box)) >= SAME_LESION_IOU
+        and (shared := lesion.box.overlap(ancestor.box)) >= SAME_LESION_IOU
     ]
     matched: dict[int, Lesion] = {}
     taken: set[int] = set()
@@ -65,14 +65,6 @@ def _matches(lesions: Iterable[Lesion], ancestors: Iterable[Lesion]) -> list[tup
 
 def _place(image: ImageReference) -> tuple[str, int]:
     return image.sop_instance_uid, image.frame_number or 0
-
-
-def _iou(a: Box, b: Box) -> float:
-    width = min(a.x1, b.x1) - max(a.x0, b.x0)
-    height = min(a.y1, b.y1) - max(a.y0, b.y0)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / (a.area + b.area - width * height)
 
 
 def _new_uid(group_key: str, lesion: Lesion, used: set[str]) -> str:

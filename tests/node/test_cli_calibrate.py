@@ -7,26 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from inference.bundle import MODEL_CARD, open_bundle, write_bundle
+from inference.bundle import MODEL_CARD, open_bundle
 from inference.datasets import DataSetWriter, LabelledPatient, LabelledSeries
 from inference.findings import SequenceKind, Verdict
 from inference.wff.weights import load_model
 from node.cli import main
-from tests.node.micro_bundle import write_micro_bundle
+from tests.node.micro_bundle import UNTRAINED_TAU
 
 torch.set_num_threads(1)
 PATIENTS = 24
-UNTRAINED_TAU = 0.06  # untrained nets give low scores
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundles") / "micro"
-    write_micro_bundle(folder)
-    told = {key: value for key, value in open_bundle(folder).metadata.items() if key not in ("schema", "files")}
-    told["config"]["fusion"]["tau"] = UNTRAINED_TAU
-    write_bundle(folder, told)
-    return folder
+def bundle(voting_bundle: Path) -> Path:
+    return voting_bundle
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +80,9 @@ def test_what_was_measured_is_shown_before_and_after(
     assert "site-7 0-calibrated.1 written to" in shown
     assert "worker.bundle" in shown
     assert "synthetic phantom, no clinical meaning: 12 malignant and 12 benign patients" in shown
+    assert "50 % of the cases are malignant" in shown
+    assert "the log loss falls" in shown
+    assert shown.count("95 % CI") >= 7  # of five numbers, before and after, and of the change; two may have none
 
 
 def test_the_same_is_told_as_json(bundle: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +92,14 @@ def test_the_same_is_told_as_json(bundle: Path, data: Path, tmp_path: Path, caps
 
     told = json.loads(capsys.readouterr().out)
     assert told["bundle"]["sha256"] == open_bundle(tmp_path / "new").identity.sha256
-    assert told["cases"] == {"malignant": 12, "benign": 12, "undetected": 0, "with_age": 24, "patients": 24}
+    assert told["cases"] == {
+        "malignant": 12,
+        "benign": 12,
+        "undetected": 0,
+        "with_age": 24,
+        "patients": 24,
+        "malignant_share": 0.5,
+    }
     assert told["after_cross_validated"]["log_loss"] < told["before"]["log_loss"]
     assert told["overlap"] == ""
 

@@ -5,14 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inference.datasets import open_data_set
-from inference.findings import Box
+from inference.findings import Box, Verdict
 from inference.labels.faults import FaultCode
 from node.cli import main
+from tests.inference.labels.drawn_objects import drawn_segmentation, finding, group, region, viewer_report
 from tests.inference.labels.hospital_folder import HospitalFolder
 from tests.inference.labels.phantom_folder import write_labelled_folder
+from tests.node.report.report_sources import classic_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,6 +90,30 @@ def test_many_faults_of_one_kind_are_counted_and_infos_are_listed_when_asked_for
     assert "window-missing" not in short
     assert "--info lists them" in short
     assert "window-missing" in long
+
+
+@pytest.mark.parametrize(("first", "second"), [("drawn", "viewer"), ("viewer", "drawn")])
+def test_a_lesion_that_a_mask_and_a_report_both_give_is_imported_once_with_the_class_that_one_of_them_says(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    """The mask names no class, and without pathology.csv the labels must."""
+    (tmp_path / "studies").mkdir()
+    study = classic_study(tmp_path / "studies", BodyPartExamined="LSPINE", RepetitionTime=3000.0, EchoTime=100.0)
+    images = [study.images[one.sop_instance_uid] for one in study.references(0)]
+    masks = np.zeros((len(images), 96, 64, 1), dtype=np.uint8)
+    masks[1, 10:30, 20:40] = 1
+    names = {first: "1.dcm", second: "2.dcm"}
+    drawn_segmentation(tmp_path / "studies" / names["drawn"], images, masks, "lesion")
+    corners = (20, 10, 40, 10, 40, 30, 20, 30, 20, 10)
+    marked = group(finding("malignant"), region(images[1].SOPInstanceUID, corners))
+    viewer_report(tmp_path / "studies" / names["viewer"], marked)
+
+    assert main(["data", "import", "studies", "--out", "set"]) == 0
+
+    [patient] = open_data_set(tmp_path / "set")
+    boxes = [box for series in patient.series for on_slice in series.boxes for box in on_slice]
+    assert patient.verdict is Verdict.MALIGNANT
+    assert boxes == [Box(x0=20, y0=10, x1=40, y1=30)]
 
 
 def test_import_lists_the_faults_and_refuses(hospital: HospitalFolder, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,12 @@ class SelfCutMix:
     scale: tuple[float, float] = key((0.5, 1.0), "of width and height, drawn apart (the paper's range)")
     reach: float = key(0.15, 'of the image width, round the lesions of the slice: "near the spine"', least=0.0)
     overlap: float = key(0.1, "IoU with every other box stays below", least=0.0, most=1.0)
+    cover: float = key(
+        0.2,
+        "share of the area of any other box that is pasted over at most: a small lesion is not hidden",
+        least=0.0,
+        most=1,
+    )
 
     def __post_init__(self) -> None:
         _require_range("scale", self.scale)
@@ -106,15 +112,18 @@ def self_cut_mix(
         return image, boxes
     centre_x = float(boxes[:, [0, 2]].mean())
     mixed = image.copy()
+    room = config.cover * _areas(boxes)  # pixels of each box that may still be pasted over
     for _ in range(int(rng.integers(1, config.maximum_pastes + 1))):
         patch = patches[int(rng.integers(len(patches)))]
         height, width = (max(_MINIMUM_PATCH, round(n * rng.uniform(*config.scale))) for n in patch.pixels.shape)
-        place = _free_place(mixed.shape, (height, width), centre_x, boxes, config, rng)
+        place = _free_place(mixed.shape, (height, width), centre_x, (boxes, room), config, rng)
         if place is None:
             continue
         x, y = place
         mixed[y : y + height, x : x + width] = _resized(patch.pixels, height, width)
-        boxes = np.vstack((boxes, np.array([[x, y, x + width, y + height]], dtype=np.float32)))
+        pasted = np.array([[x, y, x + width, y + height]], dtype=np.float32)
+        room = np.append(room - _shared(pasted[0], boxes), config.cover * _areas(pasted))
+        boxes = np.vstack((boxes, pasted))
     return mixed, boxes
 
 
@@ -122,12 +131,17 @@ def _free_place(
     shape: tuple[int, ...],
     size: tuple[int, int],
     centre_x: float,
-    boxes: Boxes,
+    others: tuple[Boxes, NDArray[np.float32]],
     config: SelfCutMix,
     rng: np.random.Generator,
 ) -> tuple[int, int] | None:
-    """Top left corner (x, y) of a free place for a patch of `size` (height, width), or None."""
+    """Top left corner (x, y) of a free place for a patch of `size` (height, width), or None.
+
+    `others`: the boxes of the slice, and the area of each that may be pasted over. A large paste can hide a small
+    lesion whole though their IoU is small; its label would then name nothing.
+    """
     rows, columns = shape
+    boxes, room = others
     height, width = size
     for _ in range(_PASTE_ATTEMPTS):
         x = round(centre_x + rng.uniform(-1, 1) * config.reach * columns - width / 2)
@@ -135,18 +149,24 @@ def _free_place(
         if x < 0 or y < 0 or x + width > columns or y + height > rows:
             continue
         placed = np.array([x, y, x + width, y + height], dtype=np.float32)
-        if overlaps(placed, boxes).max(initial=0.0) < config.overlap:
+        if overlaps(placed, boxes).max(initial=0.0) < config.overlap and (_shared(placed, boxes) <= room).all():
             return x, y
     return None
 
 
 def overlaps(box: NDArray[np.float32], boxes: Boxes) -> NDArray[np.float32]:
     """IoU of one box (4,) with each of (n, 4)."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    iou: NDArray[np.float32] = shared / np.maximum(areas + (box[2:] - box[:2]).prod() - shared, np.float32(1e-6))
+    shared = _shared(box, boxes)
+    union = _areas(boxes) + (box[2:] - box[:2]).prod() - shared
+    iou: NDArray[np.float32] = shared / np.maximum(union, np.float32(1e-6))
     return iou
+
+
+def _shared(box: NDArray[np.float32], boxes: Boxes) -> NDArray[np.float32]:
+    """Area that one box (4,) has in common with each of (n, 4)."""
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    shared: NDArray[np.float32] = np.clip(high - low, 0, None).prod(axis=1)
+    return shared
 
 
 def move(image: Tensor, boxes: Boxes, config: Movement, rng: np.random.Generator) -> tuple[Tensor, Boxes]:

@@ -10,23 +10,38 @@ from typing import Any, Final
 
 from inference.datasets import INDEX, LabelledPatient
 from inference.findings import Verdict
-from inference.phantom.origin import is_phantom_data
+from inference.phantom.origin import is_painted_data, is_phantom_data
 
 _LESION_FREE: Final = "lesion-free"
 _UNKNOWN: Final = "not stated"
+_OLDEST: Final = 90  # years; from there on an exact age can name a person (HIPAA Privacy Rule, 45 CFR 164.514(b)(2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
     sha256: str  # over the index and every file of a series
-    is_phantom: bool
+    is_phantom: bool  # the phantom has a part in it
+    is_painted: bool = False  # the phantom made all of it
+
+    @property
+    def patients(self) -> str:
+        """Who they are, in words."""
+        if self.is_painted:
+            return "synthetic phantom patients (no clinical meaning)"
+        if self.is_phantom:
+            return "patients, those of a synthetic phantom among them (no clinical meaning)"
+        return "patients"
 
 
 def data_facts(folder: Path, patients: Sequence[LabelledPatient]) -> DataFacts:
     """Reads every file of the data set once. Raises OSError naming one that cannot be read."""
     files = [folder / INDEX, *sorted({series.file for patient in patients for series in patient.series})]
     lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in files)
-    return DataFacts(sha256=hashlib.sha256(lines.encode()).hexdigest(), is_phantom=is_phantom_data(folder))
+    return DataFacts(
+        sha256=hashlib.sha256(lines.encode()).hexdigest(),
+        is_phantom=is_phantom_data(folder),
+        is_painted=is_painted_data(folder),
+    )
 
 
 def file_sha256(file: Path) -> str:
@@ -51,12 +66,27 @@ def cohort_rows(patients: Sequence[LabelledPatient]) -> list[tuple[str, str]]:
 
 
 def ages_of(patients: Sequence[LabelledPatient]) -> str:
+    """Range and median in completed years; nobody's exact age from 90 on."""
     ages = [patient.age_years for patient in patients if patient.age_years is not None]
     if not ages:
         return "unknown for all"
     unknown = len(patients) - len(ages)
-    text = f"{min(ages):.0f} to {max(ages):.0f} years, median {median(ages):.0f}"
+    text = f"{_range(min(ages), max(ages))}, median {_age(median(ages))}"
     return f"{text}; unknown for {unknown}" if unknown else text
+
+
+def _range(youngest: float, oldest: float) -> str:
+    if youngest >= _OLDEST:
+        return f"all {_age(youngest)}"
+    return (
+        f"{_age(youngest)} years to {_age(oldest)}"
+        if oldest >= _OLDEST
+        else f"{_age(youngest)} to {_age(oldest)} years"
+    )
+
+
+def _age(years: float) -> str:
+    return f"{_OLDEST} and older" if years >= _OLDEST else f"{int(years)}"
 
 
 def sites_of(patients: Sequence[LabelledPatient]) -> set[str]:

@@ -166,8 +166,6 @@ class _Trainer:
                 self._recent = value if step == 0 else _LOSS_MEMORY * self._recent + (1 - _LOSS_MEMORY) * value
                 report(self.done, self._recent)
                 last = self.done == self._plan.steps
-                if self._rank == 0 and (last or self.done % self._plan.checkpoint_every == 0):
-                    self._save()
                 if writer is not None and (last or self.done % self._plan.log_every == 0):
                     seconds = (time.monotonic() - started) / (self.done - first)
                     writer.write(
@@ -175,6 +173,9 @@ class _Trainer:
                         {"loss": value, "smoothed_loss": self._recent, **parts, "learning_rate": rate}
                         | {"seconds_per_step": seconds},
                     )
+                # after the line of the step: whoever goes on from a checkpoint drops later lines, and has all before
+                if self._rank == 0 and (last or self.done % self._plan.checkpoint_every == 0):
+                    self._save()
 
     def _step(self, step: int, items: Sequence[Any]) -> tuple[float, dict[str, float], float]:
         """Loss, its parts and the learning rate."""

@@ -1,9 +1,10 @@
 """The whole training of the framework: splits, cross-validation, final fit, evaluation, bundle."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
@@ -11,6 +12,7 @@ import torch
 from inference.datasets import LabelledPatient, open_data_set
 from inference.errors import SettingsError
 from inference.evaluation.results import Evaluation
+from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import BundleIdentity
 from inference.wff.backbone import LEVELS
 from inference.wff.detector import Detector
@@ -19,7 +21,7 @@ from inference.wff.measurement import DetectedPatient
 from inference.wff.model import WffModel
 from inference.wff.sequence_classifier import SequenceClassifier
 from inference.wff.training.cross_validation import cross_validate, settings_of_candidate
-from inference.wff.training.data_facts import DataFacts, data_facts, file_sha256
+from inference.wff.training.data_facts import DataFacts, data_facts
 from inference.wff.training.display import Display
 from inference.wff.training.durable_files import write_json
 from inference.wff.training.fit import Fitting, detections_of, device_of, fit
@@ -29,6 +31,7 @@ from inference.wff.training.run_folder import BUNDLE, CROSS_VALIDATION, EVALUATI
 from inference.wff.training.settings import TrainingSettings
 from inference.wff.training.settings_file import settings_as_toml
 from inference.wff.training.splits import SPLITS, Splits, save_splits, splits_for
+from inference.wff.training.starting_weights import StartingWeights, starting_weights_of
 from inference.wff.training.trained_bundle import license_text, write_trained_bundle
 
 log = structlog.get_logger(__name__)
@@ -45,6 +48,7 @@ class Prepared:
     patients: tuple[LabelledPatient, ...]
     facts: DataFacts
     splits: Splits
+    starting_weights: tuple[Mapping[str, StartingWeights], ...]  # by net, of each candidate
     inputs: Inputs
 
 
@@ -55,12 +59,16 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
     ------
     SettingsError
         the settings ask for a device, an architecture or splits that cannot be; the message names the key.
+    WeightsError
+        a file of initial weights is damaged or of the other net.
     OSError
         the data set or a file that the settings name cannot be read.
     """
     device_of(settings.compute)
-    for number in range(1, len(settings.cross_validation.candidates) + 1):
-        _require_architecture(settings_of_candidate(settings, number), number)
+    candidates = [settings_of_candidate(settings, n + 1) for n in range(len(settings.cross_validation.candidates))]
+    for number, candidate in enumerate(candidates, 1):
+        _require_architecture(candidate, number)
+    starting_weights = tuple(map(starting_weights_of, candidates))
     license_text(settings.bundle.license_file)
     patients = tuple(open_data_set(data))
     splits = splits_for(patients, settings.cross_validation, seed=settings.seed)
@@ -71,10 +79,11 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
         patients=patients,
         facts=facts,
         splits=splits,
+        starting_weights=starting_weights,
         inputs=Inputs(
             settings=settings_as_toml(settings),
             data_sha256=facts.sha256,
-            weights_sha256=_weights_sha256(settings),
+            weights_sha256=_weights_sha256(starting_weights),
             splits_sha256=splits.sha256,
         ),
     )
@@ -96,13 +105,13 @@ def train_framework(
     save_splits(splits, run.folder / SPLITS)
     where = Fitting(data=prepared.data, run=run.folder, display=display)
     crossed = cross_validate(where, settings, splits)
-    write_json(run.folder / CROSS_VALIDATION, crossed.to_json())
+    write_json(run.folder / CROSS_VALIDATION, _headed(prepared.facts, crossed.to_json()))
     chosen = settings_of_candidate(settings, crossed.chosen.number)
     model = fit(where, "final", chosen, splits.training).with_fusion(crossed.chosen.fusion)
     detected = detections_of(where, "final", chosen, model, splits.held_out)
     display.say("evaluating the held-out patients")
     evaluation = evaluate_patients(model, detected, seed=settings.seed)
-    write_json(run.folder / EVALUATION, evaluation.to_json())
+    write_json(run.folder / EVALUATION, _headed(prepared.facts, evaluation.to_json()))
     made = Made(
         settings=settings,
         chosen=chosen,
@@ -112,6 +121,7 @@ def train_framework(
         model=model,
         evaluation=evaluation,
         command=command,
+        starting_weights=prepared.starting_weights[crossed.chosen.number - 1],
         extras=Extras() if make_extras is None else make_extras(model, detected, evaluation),
     )
     identity = write_trained_bundle(run.folder / BUNDLE, made)
@@ -138,9 +148,12 @@ def _require_architecture(settings: TrainingSettings, number: int) -> None:
         )
 
 
-def _weights_sha256(settings: TrainingSettings) -> str:
+def _weights_sha256(candidates: Iterable[Mapping[str, StartingWeights]]) -> str:
     """Over the files that any candidate starts from."""
-    numbers = range(1, len(settings.cross_validation.candidates) + 1)
-    candidates = [settings_of_candidate(settings, number) for number in numbers]
-    files = sorted({part.initial_weights for one in candidates for part in (one.detector, one.sequence)} - {""})
-    return hashlib.sha256("".join(f"{file_sha256(Path(file))}\n" for file in files).encode()).hexdigest()
+    hashes = sorted({one.sha256 for nets in candidates for one in nets.values()})
+    return hashlib.sha256("".join(f"{one}\n" for one in hashes).encode()).hexdigest()
+
+
+def _headed(facts: DataFacts, measured: dict[str, Any]) -> dict[str, Any]:
+    """No number of the phantom without its heading; empty for patients, as `spinenode evaluate` writes it."""
+    return {"heading": PHANTOM_HEADING if facts.is_phantom else "", **measured}

@@ -1,16 +1,18 @@
 """The model card of a trained bundle: every line from a fact of its making."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import Any, Final
 
 from inference.evaluation.intervals import Estimate
+from inference.evaluation.metrics import Rate
 from inference.evaluation.results import StrategyRow
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.wff.config import FusionConfig
+from inference.wff.pretrained_names import Purpose
 from inference.wff.training.cross_validation import CandidateResult
 from inference.wff.training.data_facts import cohort_rows
+from inference.wff.training.file_names import command_without_folders, without_folders
 from inference.wff.training.report import Made
 from inference.wff.training.run_folder import versions
 from inference.wff.training.settings import DetectorTraining, OptimiserSettings, SequenceTraining
@@ -19,9 +21,14 @@ from inference.wff.training.weaknesses import known_weaknesses
 
 INTENDED_USE: Final = "Research only. Not for clinical use: no decision about a patient may rest on it."
 _LINE: Final = 118  # characters
-_PHANTOM_NOTICE: Final = (
-    "**Not for clinical use.** These weights have seen synthetic images only. What they say about a patient means "
-    "nothing.\nEvery number on this page is of the synthetic phantom and has no clinical meaning."
+_PAINTED_NOTICE: Final = (
+    "**Not for clinical use.** All patients that these weights were trained on are synthetic. What they say about a "
+    "person means nothing.\nEvery number on this page is of the synthetic phantom and has no clinical meaning."
+)
+_MIXED_NOTICE: Final = (
+    "**Not for clinical use.** Some of the patients in this data set are synthetic. What these weights say about a "
+    "person means nothing.\nThe synthetic phantom has a part in the numbers on this page: they have no clinical "
+    "meaning."
 )
 
 
@@ -32,7 +39,7 @@ def model_card(made: Made) -> str:
     weaknesses = "\n".join(known_weaknesses(made))
     return f"""# {settings.bundle.name} {settings.bundle.version}{mark}
 
-{_PHANTOM_NOTICE if phantom else f"**{INTENDED_USE}**"}
+{_notice(made)}
 
 ## What it is
 {_what_it_is(made)}
@@ -47,8 +54,8 @@ Each patient is in one part. sha256 of the split `{made.splits.sha256[:16]}`, of
 `{made.data.sha256[:16]}`.
 
 ## How it was trained
-{_table(("", "detector", "sequence classifier"), _training_rows(made.chosen.detector, made.chosen.sequence))}
-
+{_table(("", "detector", "sequence classifier"), _training_rows(made))}
+{_first_weights(made)}
 Seed {settings.seed}, precision {settings.compute.precision}. All settings are in metadata.json.
 
 ## Cross-validation{mark}
@@ -61,10 +68,16 @@ Seed {settings.seed}, precision {settings.compute.precision}. All settings are i
 {weaknesses}
 
 ## Made with
-`{_command(made)}`
+`{" ".join(command_without_folders(made.command))}`
 
 {", ".join(f"{name} {number}" for name, number in versions().items())}
 """
+
+
+def _notice(made: Made) -> str:
+    if made.data.is_painted:
+        return _PAINTED_NOTICE
+    return _MIXED_NOTICE if made.data.is_phantom else f"**{INTENDED_USE}**"
 
 
 _PHANTOM_USE: Final = (
@@ -94,13 +107,14 @@ def _data_rows(made: Made) -> list[tuple[str, str, str]]:
     return [(name, value, other) for (name, value), (_, other) in zip(trained, held_out, strict=True)]
 
 
-def _training_rows(detector: DetectorTraining, sequence: SequenceTraining) -> list[tuple[str, str, str]]:
+def _training_rows(made: Made) -> list[tuple[str, str, str]]:
+    detector, sequence = made.chosen.detector, made.chosen.sequence
     return [
         ("length", _length(detector), _length(sequence)),
         ("batch", str(detector.batch), str(sequence.batch)),
         ("optimiser", _optimiser(detector.optimiser), _optimiser(sequence.optimiser)),
         ("schedule", _schedule(detector.optimiser), _schedule(sequence.optimiser)),
-        ("first weights", _start(detector), _start(sequence)),
+        ("first weights", _start(made, Purpose.DETECTOR), _start(made, Purpose.SEQUENCE)),
         (
             "sampling",
             f"classes equally often, {detector.lesion_share:.2f} of the slices with a lesion",
@@ -118,8 +132,21 @@ def _length(part: DetectorTraining | SequenceTraining) -> str:
     return f"{part.steps} steps" if part.steps else f"{part.epochs:g} epochs"
 
 
-def _start(part: DetectorTraining | SequenceTraining) -> str:
-    return Path(part.initial_weights).name or "random"
+def _start(made: Made, purpose: Purpose) -> str:
+    weights = made.starting_weights.get(purpose)
+    return "random" if weights is None else f"{weights.file}, {weights.architecture}, licence: {weights.licence}"
+
+
+def _first_weights(made: Made) -> str:
+    names = {Purpose.DETECTOR.value: "detector", Purpose.SEQUENCE.value: "sequence classifier"}
+    lines = [
+        _paragraph(
+            f"The {names[purpose]} began at `{one.file}` (sha256 `{one.sha256}`), converted from `{one.source}` "
+            f"(sha256 `{one.source_sha256}`). Licence of that source, as stated at the conversion: {one.licence}."
+        )
+        for purpose, one in made.starting_weights.items()
+    ]
+    return "".join(f"\n{line}\n" for line in lines)
 
 
 def _optimiser(one: OptimiserSettings) -> str:
@@ -145,7 +172,8 @@ def _cross_validation(made: Made) -> str:
 
 def _candidate_row(one: CandidateResult, *, is_chosen: bool) -> tuple[str, ...]:
     p = one.performance
-    name = f"{one.number}: {f'`{as_toml(one.overrides)}`' if one.overrides else 'the settings'}"
+    overrides = without_folders(one.overrides)
+    name = f"{one.number}: {f'`{as_toml(overrides)}`' if overrides else 'the settings'}"
     return (
         f"**{name}**, chosen" if is_chosen else name,
         f"{one.log_loss:.3f}",
@@ -162,7 +190,7 @@ def _held_out(made: Made) -> str:
     about = _paragraph(
         f"{cohort.patients} patients with a lesion, {cohort.malignant} malignant; decided by {evaluation.decided_by} "
         f"at threshold {evaluation.tau:.2f}. Malignant is positive; a patient without a detection counts as called "
-        "benign. Intervals are 95 %, bootstrap by patient."
+        "benign. Intervals are 95 %: bootstrap by patient; of counts Wilson."
     )
     parts = [
         about,
@@ -170,7 +198,9 @@ def _held_out(made: Made) -> str:
             ("strategy", "weights", "ACC", "AUC", "SE", "SP", "TP FN TN FP", "undetected"),
             [_strategy_row(row) for row in evaluation.strategy_rows()],
         ),
-        _table(("of the held-out patients", "value"), [*_detector_rows(made), *made.extras.rows]),
+        _table(
+            ("of the held-out patients", "value"), [*_detector_rows(made), *_probability_rows(made), *made.extras.rows]
+        ),
     ]
     return "\n\n".join(parts)
 
@@ -192,12 +222,31 @@ def _detector_rows(made: Made) -> list[tuple[str, str]]:
     named: Sequence[tuple[str, Any]] = (
         ("benign lesions", detector.benign),
         ("malignant lesions", detector.malignant),
+        ("mean of the two classes", detector.mean_of_classes),
         ("lesions, class ignored", detector.either_class),
     )
     rows += [(f"AP50 of the detector, {name}", _estimate(value)) for name, value in named if value is not None]
+    if detector.labelled:
+        rows.append(("patients with a labelled lesion that is hit", str(Rate(detector.hit, detector.labelled))))
     if cohort.lesion_free:
-        rows.append(("lesion-free patients with an alarm", f"{cohort.lesion_free_alarmed} of {cohort.lesion_free}"))
+        alarmed = Rate(cohort.lesion_free_alarmed, cohort.lesion_free)
+        rows.append(("lesion-free patients with an alarm", str(alarmed)))
+    if detector.false_boxes_per_lesion_free is not None:
+        rows.append(("false boxes per lesion-free patient", _estimate(detector.false_boxes_per_lesion_free)))
     return rows
+
+
+def _probability_rows(made: Made) -> list[tuple[str, str]]:
+    calibration = made.evaluation.calibration
+    if calibration is None:
+        return []
+    named = (
+        ("Brier score", calibration.brier),
+        ("expected calibration error", calibration.expected_error),
+        ("calibration slope (1 is right)", calibration.slope),
+        ("calibration intercept (0 is right)", calibration.intercept),
+    )
+    return [(name, "not defined" if value is None else _estimate(value)) for name, value in named]
 
 
 def _weights(fusion: FusionConfig) -> str:
@@ -215,8 +264,3 @@ def _paragraph(text: str) -> str:
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def _command(made: Made) -> str:
-    """Names of files without their folders, which are nobody else's business."""
-    return " ".join(Path(part).name if "/" in part else part for part in made.command)

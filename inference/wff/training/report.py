@@ -10,6 +10,7 @@ from inference.wff.training.cross_validation import CrossValidated
 from inference.wff.training.data_facts import DataFacts
 from inference.wff.training.settings import TrainingSettings
 from inference.wff.training.splits import Splits
+from inference.wff.training.starting_weights import StartingWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,4 +32,5 @@ class Made:
     model: WffModel  # fitted to all training patients, with the chosen tau and weights
     evaluation: Evaluation  # on the held-out patients
     command: Sequence[str]
+    starting_weights: Mapping[str, StartingWeights] = field(default_factory=dict)  # by net; none: at random
     extras: Extras = field(default_factory=Extras)

@@ -10,6 +10,7 @@ from inference.findings import BundleIdentity
 from inference.wff.config import config_to_json
 from inference.wff.measurement import HIT_IOU
 from inference.wff.training.data_facts import class_counts
+from inference.wff.training.file_names import command_without_folders, without_folders
 from inference.wff.training.model_card import INTENDED_USE, model_card
 from inference.wff.training.report import Made
 from inference.wff.training.run_folder import versions
@@ -54,13 +55,16 @@ def _metadata(made: Made) -> dict[str, object]:
             "strategies": [asdict(row) for row in made.evaluation.strategy_rows()],
             "decided_by": made.evaluation.decided_by,
             "cohort": asdict(made.evaluation.cohort),
+            "detector": _detector(made),
+            "probabilities": None if made.evaluation.calibration is None else asdict(made.evaluation.calibration),
             "hit_iou": HIT_IOU,
             **made.extras.measured,
         },
-        "cross_validation": made.crossed.to_json(),
+        "cross_validation": without_folders(made.crossed.to_json()),
         "training": {
-            "settings": _plain(asdict(settings)),
-            "command": list(made.command),
+            "settings": without_folders(_plain(asdict(settings))),
+            "command": command_without_folders(made.command),
+            "initial_weights": {net: asdict(one) for net, one in made.starting_weights.items()},
             "data_sha256": made.data.sha256,
             "split_sha256": made.splits.sha256,
             "training_patients": class_counts(made.splits.training),
@@ -70,10 +74,17 @@ def _metadata(made: Made) -> dict[str, object]:
     }
 
 
+def _detector(made: Made) -> dict[str, object]:
+    """The curves stay in evaluation.json."""
+    detector = asdict(made.evaluation.detector)
+    return {name: value for name, value in detector.items() if name not in ("per_image", "per_patient")}
+
+
 def _trained_on(made: Made) -> str:
     counts = class_counts(made.splits.training)
-    what = "synthetic phantom patients (no clinical meaning)" if made.data.is_phantom else "patients"
-    return f"{sum(counts.values())} {what}: {', '.join(f'{count} {name}' for name, count in counts.items())}"
+    return (
+        f"{sum(counts.values())} {made.data.patients}: {', '.join(f'{count} {name}' for name, count in counts.items())}"
+    )
 
 
 def _validated_on(made: Made) -> str:
@@ -83,11 +94,10 @@ def _validated_on(made: Made) -> str:
         if cohort.lesion_free
         else ""
     )
-    kind = "synthetic phantom patients" if made.data.is_phantom else "patients"
+    origin = f"; {PHANTOM_HEADING}" if made.data.is_phantom else ""
     return (
-        f"{cohort.patients} held-out {kind} with lesions of the same data set: benign/malignant decision right in "
-        f"{decided.counts.accuracy}, AUC {decided.area}{alarms}"
-        + (f"; {PHANTOM_HEADING.split(', ')[1]}" if made.data.is_phantom else "")
+        f"{cohort.patients} held-out patients with lesions of the same data set: benign/malignant decision right in "
+        f"{decided.counts.accuracy}, AUC {decided.area}{alarms}{origin}"
     )
 
 

@@ -83,3 +83,5 @@ def _of_model(made: Made) -> Iterator[str]:
         yield "- The networks are smaller than the published ones."
     if not made.chosen.detector.initial_weights:
         yield "- The detector began at random weights, not at weights from other images."
+    for licence in dict.fromkeys(one.licence for one in made.starting_weights.values()):
+        yield f"- It began at weights of somebody else (licence: {licence}): their terms may bind these weights too."

@@ -1,5 +1,6 @@
 """A small evaluation with everything in it, for tests of the page."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from inference.evaluation.comparison import compare_areas
 from inference.evaluation.decision_curve import decision_curve
 from inference.evaluation.diagnosis import performance
 from inference.evaluation.froc import froc_per_image, froc_per_patient
-from inference.evaluation.intervals import Resampling
+from inference.evaluation.intervals import Estimate, Resampling
 from inference.evaluation.probability_calibration import probability_calibration
 from inference.evaluation.readers import ReaderVerdicts, reader_rows
 from inference.evaluation.results import Cohort, DetectorResult, Evaluation, SequencesRow, StrategyRow
@@ -27,13 +28,14 @@ OWN = "as the bundle decides"
 BOX = Box(x0=0, y0=0, x1=9, y1=9)
 
 
-def example_evaluation(**changes: Any) -> Evaluation:
+def example_evaluation(*, undetected: Sequence[str] = (), **changes: Any) -> Evaluation:
+    """`undetected` are the patients, of P000 to P023, in whom nothing was found."""
     rng = np.random.default_rng(6)
     truth = [n % 3 == 0 for n in range(PATIENTS)]
     names = [f"P{n:03d}" for n in range(PATIENTS)]
     said = {
         name: tuple(
-            diagnosis(who, malignant=true, probability=float(np.clip(rng.normal(0.3 + 0.4 * true, 0.2), 0.01, 0.99)))
+            diagnosis(who, malignant=true, probability=None if who in undetected else _probability(rng, true))
             for who, true in zip(names, truth, strict=True)
         )
         for name in ("Det", "Seq", "Det-Seq-Age", OWN)
@@ -69,6 +71,7 @@ def example_evaluation(**changes: Any) -> Evaluation:
             labelled=24,
             false_boxes=7,
             false_boxes_lesion_free=3,
+            false_boxes_per_lesion_free=Estimate(0.75, 0.25, 1.5),
         ),
         sequences=tuple(
             SequencesRow(strategy=name, sequences=choice, performance=performance(said[name], patients))
@@ -82,10 +85,14 @@ def example_evaluation(**changes: Any) -> Evaluation:
             [ReaderVerdicts("D1 <i>", True, dict.fromkeys(names, Verdict.BENIGN))],
             decided,
         ),
-        calibration=probability_calibration(scores, truth),
+        calibration=probability_calibration(scores, truth, seed=1, resamples=50),
         decision_curve=decision_curve(scores, truth),
     )
     return replace(evaluation, **changes)
+
+
+def _probability(rng: np.random.Generator, malignant: bool) -> float:
+    return float(np.clip(rng.normal(0.3 + 0.4 * malignant, 0.2), 0.01, 0.99))
 
 
 def example_subject(**changes: Any) -> Subject:

@@ -1,6 +1,6 @@
 import pytest
 
-from inference.evaluation.average_precision import average_precision
+from inference.evaluation.average_precision import average_precision, class_precisions
 from inference.evaluation.boxes import ImageBoxes, ScoredBox, overlaps
 from inference.evaluation.intervals import Resampling
 from inference.findings import Box
@@ -76,3 +76,26 @@ def test_overlap_is_intersection_over_union_of_every_pair() -> None:
 
     assert found.tolist() == [[1.0, pytest.approx(1 / 3)], [0.0, 0.0]]
     assert overlaps([], [A]).shape == (0, 1)
+
+
+def test_the_mean_of_the_classes_is_drawn_with_them_and_has_an_interval() -> None:
+    """Of ten patients of each class every second lesion is found; the mean of two halves is surer than either."""
+    patients = Resampling([n % 2 == 0 for n in range(20)], seed=1, resamples=400)
+    first = [image((A,), *([(A, 0.9)] if n % 4 == 0 else []), patient=n) for n in range(0, 20, 2)]
+    second = [image((A,), *([(A, 0.9)] if n % 4 == 1 else []), patient=n) for n in range(1, 20, 2)]
+
+    each, mean = class_precisions([first, second], patients)
+
+    assert each == (average_precision(first, patients), average_precision(second, patients))
+    assert mean is not None
+    assert each[0] is not None
+    assert mean.value == pytest.approx(0.5)
+    assert mean.low < 0.45 < 0.55 < mean.high
+    assert mean.high - mean.low < each[0].high - each[0].low
+
+
+def test_without_a_labelled_box_of_a_class_there_is_no_mean() -> None:
+    each, mean = class_precisions([[image((A,), (A, 0.9))], [image(())]], PATIENTS)
+
+    assert [one is None for one in each] == [False, True]
+    assert mean is None

@@ -62,3 +62,23 @@ def test_patients_of_one_class_are_refused(truth: list[bool]) -> None:
 def test_an_interval_without_width_is_not_told_as_certainty() -> None:
     assert str(Estimate(1.0, 1.0, 1.0)) == "1.000 (no interval)"
     assert str(Estimate(0.8, 0.7, 0.9)) == "0.800 (95 % CI 0.700-0.900)"
+    assert str(Estimate(-0.2, -0.7, 0.1)) == "-0.200 (95 % CI -0.700 to 0.100)"
+
+
+@pytest.mark.parametrize("drawn", [np.nan, np.inf])
+def test_a_number_of_which_the_resamples_say_nothing_finite_has_no_interval(drawn: float) -> None:
+    patients = Resampling(TRUTH, seed=1, resamples=50)
+
+    found = patients.estimate(lambda weights: np.full(len(weights), 0.5 if len(weights) == 1 else drawn))
+
+    assert str(found) == "0.500 (no interval)"
+
+
+def test_a_bound_at_infinity_is_no_bound() -> None:
+    """A tenth of the resamples have no finite value: neither has the upper bound."""
+    patients = Resampling(TRUTH, seed=1, resamples=50)
+    some = np.r_[np.linspace(0.1, 0.9, 45), np.full(5, np.inf)]
+
+    found = patients.estimate(lambda weights: np.full(1, 0.5) if len(weights) == 1 else some)
+
+    assert (found.low, found.high) == (0.5, 0.5)

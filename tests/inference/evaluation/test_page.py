@@ -111,6 +111,24 @@ def test_every_table_has_a_caption_and_headers_of_columns_and_rows(html: str) ->
         assert '<th scope="row">' in table
 
 
+def column(table: str, name: str) -> list[str]:
+    place = re.findall(r'<th scope="col">(.*?)</th>', table).index(name)
+    return [re.findall(r"<td>(.*?)</td>", row)[place - 1] for row in re.findall(r"<tr><th.*?</tr>", table)[1:]]
+
+
+def test_every_table_says_how_many_patients_had_no_detection() -> None:
+    """Three of 24: all lumbar, two of the north, and the reader has read them all."""
+    html = evaluation_page(example_evaluation(undetected=("P001", "P004", "P010")), example_subject())
+
+    decisions, readers, regions, site, sequences, froc, precision = re.findall(r"<table>.*?</table>", html)
+    for table in (decisions, froc, precision):
+        assert "3 of the 24 patients are without detection" in table
+    assert sequences.count("(3 without detection)") == 3
+    assert column(readers, "Without detection by the model") == ["3"]
+    assert column(regions, "Without detection") == ["3"]
+    assert column(site, "Without detection") == ["2", "1"]
+
+
 def test_no_two_elements_share_an_identifier(page: Page) -> None:
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
 

@@ -70,6 +70,16 @@ def test_a_reader_stands_beside_the_model_on_the_patients_that_both_read(tmp_pat
     assert (row.against_model.method, row.against_model.p_value) == (EXACT, 1.0)
 
 
+def test_of_the_patients_that_both_read_those_without_a_detection_of_the_model_are_counted(tmp_path: Path) -> None:
+    path = file(tmp_path, "P1,D1,no,malignant", "P3,D1,no,benign", "P5,D1,no,benign")
+    model = [*MODEL, diagnosis("P5", malignant=True)]
+
+    (without_p5,) = reader_rows(read_readers(path, NAMES), MODEL)
+    (with_p5,) = reader_rows(read_readers(path, NAMES), model)
+
+    assert (without_p5.model_undetected, with_p5.model_undetected) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

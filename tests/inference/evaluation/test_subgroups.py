@@ -25,8 +25,8 @@ def test_a_patient_counts_in_every_region_of_the_lesions() -> None:
     rows = region_rows(DIAGNOSES, regions)
 
     assert rows == (
-        RegionRow(region="thoracic", right=1, wrong=1),
-        RegionRow(region="lumbar", right=1, wrong=2),
+        RegionRow(region="thoracic", right=1, wrong=1, undetected=0),
+        RegionRow(region="lumbar", right=1, wrong=2, undetected=1),
     )
 
 
@@ -37,6 +37,12 @@ def test_subgroups_part_the_patients_and_those_without_a_value_come_last() -> No
     assert rows[0].counts == Confusion(true_malignant=0, missed_malignant=1, true_benign=0, false_malignant=1)
     assert rows[1].counts == Confusion(true_malignant=1, missed_malignant=0, true_benign=1, false_malignant=0)
     assert sum(row.counts.malignant + row.counts.benign for row in rows) == len(DIAGNOSES)
+
+
+def test_patients_without_a_detection_are_counted_in_their_subgroup() -> None:
+    rows = subgroup_rows("site", DIAGNOSES, ["south", "north", "south", "north", "north"])
+
+    assert [(row.value, row.undetected) for row in rows] == [("north", 1), ("south", 0)]
 
 
 def test_a_subgroup_has_an_area_from_two_patients_of_each_class() -> None:

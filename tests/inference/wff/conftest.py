@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torchvision.models.resnet import ResNet
 
 from inference.datasets import DataSetWriter, LabelledPatient
 from inference.findings import Box, SequenceKind, Verdict
@@ -11,6 +13,7 @@ from inference.wff.config import micro_config
 from inference.wff.detector import Detector
 from inference.wff.model import WffModel
 from inference.wff.sequence_classifier import SequenceClassifier
+from tests.inference.wff.foreign_nets import VideoNet, randomised, shallow_resnext
 
 torch.set_num_threads(1)
 
@@ -42,3 +45,26 @@ def data_set(tmp_path: Path) -> Path:
         patients.append(LabelledPatient(patient_id=name, age_years=50.0, verdict=verdict, series=(series,)))
     writer.close(patients)
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def resnext() -> ResNet:
+    return shallow_resnext()
+
+
+@pytest.fixture(scope="session")
+def resnext_file(resnext: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("source") / "resnext.pth"
+    torch.save(resnext.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
+    torch.manual_seed(4)
+    net = randomised(VideoNet((2, 1, 1, 1)))
+    old = {f"module.{n}": v for n, v in net.state_dict().items() if not n.endswith("num_batches_tracked")}
+    path = tmp_path_factory.mktemp("source") / "resnext-101-kinetics.pth"
+    checkpoint = {"epoch": 150, "arch": "resnext-101", "state_dict": old}
+    torch.save(checkpoint, path, _use_new_zipfile_serialization=False)  # as in the days of that library
+    return net, path

@@ -6,6 +6,7 @@ import pytest
 
 from inference.bundle import LICENSE, METADATA, MODEL_CARD, RECORDED, Bundle, open_bundle, sha256_of, write_bundle
 from inference.errors import CalibrationError
+from inference.evaluation.intervals import Estimate
 from inference.wff.calibrated_bundle import overlap_of, write_calibrated_bundle
 from inference.wff.calibration import SiteCalibration, SiteModel, calibrate
 from inference.wff.calibration_card import SiteData
@@ -140,13 +141,39 @@ def test_the_card_has_the_reliability_before_and_after_and_the_parents_card_belo
 def test_a_bundle_that_was_written_although_it_is_worse_says_so_in_its_card(
     parent: Bundle, made: SiteCalibration, tmp_path: Path
 ) -> None:
-    worse = replace(made, after=replace(made.after, log_loss=made.before.log_loss + 0.1))
+    worse = replace(made, change=Estimate(0.1, 0.02, 0.2))
 
     write_calibrated_bundle(tmp_path / "better", parent, made, DATA)
     write_calibrated_bundle(tmp_path / "worse", parent, worse, DATA)
 
-    assert "the log loss is worse than before" in (tmp_path / "worse" / MODEL_CARD).read_text()
-    assert "the log loss is worse than before" not in (tmp_path / "better" / MODEL_CARD).read_text()
+    told = "The calibration makes the model worse. The bundle was written all the same, as asked."
+    assert told in (tmp_path / "worse" / MODEL_CARD).read_text()
+    assert "worse" not in (tmp_path / "better" / MODEL_CARD).read_text()
+
+
+def test_card_and_reports_name_the_share_of_malignant_cases_that_the_probability_holds(
+    parent: Bundle, made: SiteCalibration, tmp_path: Path
+) -> None:
+    identity = write_calibrated_bundle(tmp_path / "new", parent, made, DATA)
+
+    malignant = made.cases.malignant
+    card = " ".join((tmp_path / "new" / MODEL_CARD).read_text().split())
+    assert f"{malignant} of 60 cases are malignant ({100 * malignant / 60:.0f} %), and the calibrated" in card
+    assert f"{malignant} of the 60 are malignant" in identity.validated_on
+    told = open_bundle(tmp_path / "new").metadata["calibration"]
+    assert told["cases"]["malignant_share"] == malignant / 60
+    assert told["change_of_log_loss"]["high"] == made.change.high
+
+
+def test_a_site_with_phantom_patients_among_its_own_is_not_called_synthetic_alone(
+    parent: Bundle, made: SiteCalibration, tmp_path: Path
+) -> None:
+    mixed = replace(DATA, is_phantom=True, patients="patients, those of a synthetic phantom among them")
+
+    identity = write_calibrated_bundle(tmp_path / "new", parent, made, mixed)
+
+    assert "calibrated on 60 patients, those of a synthetic phantom among them" in identity.trained_on
+    assert identity.phantom_trained
 
 
 def test_an_existing_folder_is_never_written_over(parent: Bundle, made: SiteCalibration, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from inference.errors import CalibrationError
-from inference.evaluation.log_loss import log_loss
+from inference.evaluation.intervals import Estimate
+from inference.evaluation.log_loss import log_loss, log_losses
 from inference.findings import Verdict
 from inference.wff.age import AgeTable, age_bin
 from inference.wff.calibration import FOLDS, LEAST_OF_A_CLASS, PARENT_PATIENTS, SiteModel, calibrate
@@ -15,17 +16,26 @@ PARENT = SiteModel(BY_DETECTOR, AgeTable())
 TOO_SURE = Law(0.4, -0.8)
 
 
+def value(one: Estimate | None) -> float:
+    assert one is not None
+    return one.value
+
+
 def test_a_model_that_is_too_sure_at_a_site_is_made_honest_there() -> None:
     made = calibrate(PARENT, TOO_SURE.draw(300, seed=1))
 
     assert made.model.fusion.calibration_slope == pytest.approx(0.4, rel=0.25)
     assert not made.is_worse
     assert made.after.log_loss < 0.85 * made.before.log_loss
-    assert made.after.probabilities.brier < made.before.probabilities.brier
-    assert made.after.probabilities.expected_error < made.before.probabilities.expected_error
-    assert made.before.probabilities.slope == pytest.approx(0.4, rel=0.25)
-    assert made.after.probabilities.slope == pytest.approx(1.0, abs=0.15)
-    assert made.after.probabilities.intercept == pytest.approx(0.0, abs=0.15)
+    before, after = made.before.probabilities, made.after.probabilities
+    assert after.brier.value < before.brier.value
+    assert after.expected_error.value < before.expected_error.value
+    assert value(before.slope) == pytest.approx(0.4, rel=0.25)
+    assert value(after.slope) == pytest.approx(1.0, abs=0.15)
+    assert value(after.intercept) == pytest.approx(0.0, abs=0.15)
+    assert made.is_better
+    assert made.change.value == pytest.approx(made.after.log_loss - made.before.log_loss)
+    assert made.change.high < 0
     assert made.after.accuracy.value > made.before.accuracy.value
 
 
@@ -56,9 +66,34 @@ def _turned(one: ClassifiedPatient) -> ClassifiedPatient:
 
 
 def test_a_well_calibrated_model_is_told_that_few_cases_make_it_worse() -> None:
-    made = calibrate(PARENT, Law(1.0, 0.0).draw(40, seed=5))
+    made = calibrate(PARENT, Law(1.0, 0.0).draw(40, seed=10))
 
     assert made.is_worse
+    assert 0 < made.change.low < made.change.value < made.change.high
+    assert "The calibration makes the model worse" in made.worth
+
+
+def test_a_rise_of_the_log_loss_that_chance_may_have_made_is_neither_called_worse_nor_better() -> None:
+    """The point estimate alone would say worse."""
+    made = calibrate(PARENT, Law(1.0, 0.0).draw(40, seed=5))
+
+    assert made.after.log_loss > made.before.log_loss
+    assert made.change.low < 0 < made.change.high
+    assert not made.is_worse
+    assert not made.is_better
+    assert "do not show that the calibration helps" in made.worth
+
+
+def test_the_doubt_about_the_change_is_that_of_the_differences_of_each_patient() -> None:
+    patients = TOO_SURE.draw(120, seed=4)
+
+    made = calibrate(PARENT, patients)
+
+    apart = made.change.high - made.change.low
+    truth = [one.patient.verdict is Verdict.MALIGNANT for one in patients]
+    votes = [PARENT.read(one).vote for one in patients]
+    alone = log_losses([vote.mean for vote in votes if vote is not None], truth).std() * 2 * 1.96 / 120**0.5
+    assert apart < 0.8 * alone  # far less than the doubt about the log loss itself
 
 
 def test_an_earlier_calibration_is_replaced_not_calibrated_once_more() -> None:

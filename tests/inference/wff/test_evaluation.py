@@ -125,8 +125,8 @@ def test_errors_are_counted_per_region(tmp_path: Path, model: WffModel) -> None:
     rows = evaluate(tmp_path, model).regions
 
     assert rows == (
-        RegionRow(region="thoracic", right=0, wrong=2),
-        RegionRow(region="lumbar", right=4, wrong=1),
+        RegionRow(region="thoracic", right=0, wrong=2, undetected=1),
+        RegionRow(region="lumbar", right=4, wrong=1, undetected=1),
     )
 
 
@@ -174,6 +174,30 @@ def test_hits_and_false_boxes_are_counted_at_the_threshold(tmp_path: Path, model
     assert (at_default.hit, at_default.labelled) == (5, 6)
     assert (higher.hit, higher.labelled) == (4, 6)
     assert (higher.false_boxes, higher.false_boxes_lesion_free) == (1, 1)
+
+
+def test_false_boxes_per_lesion_free_patient_have_an_interval_by_patient(tmp_path: Path, model: WffModel) -> None:
+    """One box on one of two patients: a resample of them has 0, half a box or one."""
+    found = evaluate(tmp_path, model).detector.false_boxes_per_lesion_free
+
+    assert found is not None
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_without_lesion_free_patients_their_false_boxes_are_not_told(tmp_path: Path, model: WffModel) -> None:
+    cases = [case for case in CASES if case.truth is not None]
+
+    assert evaluate(tmp_path, model, cases).detector.false_boxes_per_lesion_free is None
+
+
+def test_the_mean_precision_of_the_classes_has_an_interval(tmp_path: Path, model: WffModel) -> None:
+    found = evaluate(tmp_path, model).detector
+
+    assert found.benign is not None
+    assert found.malignant is not None
+    assert found.mean_of_classes is not None
+    assert found.mean_of_classes.value == pytest.approx((found.benign.value + found.malignant.value) / 2)
+    assert found.mean_of_classes.low < found.mean_of_classes.value < found.mean_of_classes.high
 
 
 def test_patients_without_a_probability_have_no_part_in_the_calibration(tmp_path: Path, model: WffModel) -> None:

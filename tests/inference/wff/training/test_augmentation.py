@@ -53,6 +53,38 @@ def test_pasted_lesions_are_labelled_near_the_spine_and_apart_from_others(seed: 
     assert not image.any(), "the slice of the data set must stay as it is"
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    ("own", "side"),
+    [
+        # one paste over one of these covers it whole at an IoU below .1
+        (boxes_of(*[(100, y, 106, y + 6) for y in range(10, 190, 20)]), 80),
+        # many pastes over this one cover it together
+        (boxes_of((98, 20, 108, 180)), 24),
+    ],
+)
+def test_pastes_never_bury_a_lesion(own: np.ndarray, side: int, seed: int) -> None:
+    patch = Patch(np.full((side, side), 200, dtype=np.float32))
+    many = SelfCutMix(probability=1.0, maximum_pastes=12, cover=0.2)
+
+    mixed, _ = self_cut_mix(np.zeros((200, 200), np.float32), own, [patch], many, np.random.default_rng(seed))
+
+    covered = [(mixed[int(y0) : int(y1), int(x0) : int(x1)] > 0).mean() for x0, y0, x1, y1 in own]
+    assert max(covered) <= 0.2 + 1e-6
+
+
+def test_small_lesions_beside_large_ones_still_get_pastes() -> None:
+    small = boxes_of((90, 90, 96, 96))
+    patch = Patch(np.full((40, 40), 200, dtype=np.float32))
+
+    mixed = [
+        self_cut_mix(np.zeros((200, 200), np.float32), small, [patch], ALWAYS, np.random.default_rng(seed))[1]
+        for seed in range(20)
+    ]
+
+    assert sum(len(boxes) > 1 for boxes in mixed) >= 18
+
+
 def test_a_slice_without_lesion_gets_no_paste() -> None:
     image = np.zeros((50, 50), dtype=np.float32)
 

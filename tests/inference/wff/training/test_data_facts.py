@@ -58,5 +58,38 @@ def test_unknown_ages_are_counted_and_not_guessed(cohort: Path) -> None:
     assert ages_of(unknown) == "unknown for all"
 
 
+@pytest.mark.parametrize(
+    ("ages", "told"),
+    [
+        ((30.0, 89.9, 60.0), "30 to 89 years, median 60"),
+        ((30.0, 90.0, 60.0), "30 years to 90 and older, median 60"),
+        ((30.0, 93.4, 95.1), "30 years to 90 and older, median 90 and older"),
+        ((91.0, 93.4, 97.0), "all 90 and older, median 90 and older"),
+    ],
+)
+def test_nobody_is_known_by_a_high_age(cohort: Path, ages: tuple[float, ...], told: str) -> None:
+    patients = [replace(one, age_years=age) for one, age in zip(open_data_set(cohort), ages, strict=False)]
+
+    assert ages_of(patients) == told
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        (("recipe.json",), "synthetic phantom patients (no clinical meaning)"),
+        (("about.json",), "patients, those of a synthetic phantom among them (no clinical meaning)"),
+        ((), "patients"),
+    ],
+)
+def test_who_the_patients_are_is_told_as_exactly_as_it_is_known(
+    tmp_path: Path, marks: tuple[str, ...], told: str
+) -> None:
+    folder = write_cohort(tmp_path)
+    for mark in marks:
+        (folder / mark).write_text('{"phantom": true}')
+
+    assert data_facts(folder, open_data_set(folder)).patients == told
+
+
 def test_classes_are_counted_with_those_that_nobody_has(cohort: Path) -> None:
     assert class_counts(open_data_set(cohort)[4:]) == {"benign": 0, "malignant": 4, "lesion-free": 2}

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from inference.datasets import open_data_set
 from inference.errors import TrainingError
 from inference.wff.config import micro_config
+from inference.wff.training import engine
 from inference.wff.training.detector_task import DetectorTask
 from inference.wff.training.engine import CHECKPOINT, WEIGHTS, Plan, TrainingFailed, WithLosses
 from inference.wff.training.journal import Journal, read_metrics
@@ -50,6 +52,22 @@ def test_a_run_that_was_stopped_goes_on_exactly_where_its_checkpoint_stood(tmp_p
 
     assert seen == [3, 4, 5, 6]
     assert weights(continued) == weights(whole)
+
+
+def test_a_checkpoint_is_written_after_the_numbers_of_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between the two, the next run would go on behind a line that nobody writes again."""
+    known: list[tuple[int, list[int]]] = []
+    save = engine.save_checkpoint
+
+    def spy(file: Path, state: dict[str, Any]) -> None:
+        known.append((state["step"], [line["step"] for line in read_metrics(tmp_path)]))
+        save(file, state)
+
+    monkeypatch.setattr(engine, "save_checkpoint", spy)
+    train(LineTask(), replace(PLAN, log_every=1), tmp_path / "net", journal=Journal(tmp_path, "net"))
+
+    assert known
+    assert all(lines == list(range(1, step + 1)) for step, lines in known)
 
 
 def test_a_training_that_came_to_its_end_is_not_done_again(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from inference.datasets import open_data_set
 from inference.errors import WeightsError
 from inference.wff.config import Norm, micro_config
 from inference.wff.detector import Detector
+from inference.wff.pretrained import InitialWeights
 from inference.wff.sequence_classifier import SequenceClassifier
 from inference.wff.training import starting_weights
 from inference.wff.training.detector_task import DetectorTask
@@ -26,10 +27,11 @@ SEQUENCE = replace(micro_config().sequence, norm=Norm.BATCH)
 def converted(monkeypatch: pytest.MonkeyPatch) -> str:
     """Stands for a file of the converter, whose nets are of full size: it fills the trunk with a known pattern."""
 
-    def load(net: nn.Module, file: Path) -> None:
+    def load(net: nn.Module, file: Path) -> InitialWeights:
         for name, value in net.state_dict().items():
             if "trunk." in name and value.is_floating_point():
                 value.copy_(torch.linspace(0.5, 1.5, value.numel()).view(value.shape) / max(1, value.dim() - 1) ** 3)
+        return InitialWeights(matched=1, at_start={}, header={})
 
     monkeypatch.setattr(starting_weights, "load_initial", load)
     return "imagenet.safetensors"
