@@ -102,7 +102,11 @@ def test_the_card_of_a_model_without_weight_for_the_detector_says_so(weight: flo
 
 @pytest.mark.parametrize("verdict", [*Verdict, None])
 def test_the_card_says_what_was_said_of_a_real_study_without_a_tumour(verdict: Verdict | None) -> None:
-    said = None if verdict is None else Decision(verdict=verdict, probability=0.5)
+    said = (
+        None
+        if verdict is None
+        else Decision(verdict=verdict, probability_malignant=0.5, vote_fraction_malignant=0.5, tie=False)
+    )
     status = Status.NO_LESION_DETECTED if verdict is None else Status.LESION_DETECTED
     findings = Findings(status=status, bundle=bundle_identity(None), decision=said)
 
