@@ -1,0 +1,114 @@
+"""How large a verification is: patients, images, nets and steps."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from inference.wff.config import demo_config
+from inference.wff.training.settings import (
+    Architecture,
+    ComputeSettings,
+    DeviceKind,
+    TrainingSettings,
+    demo_settings,
+    micro_settings,
+)
+
+RESAMPLES: Final = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Everything that decides the numbers of a verification."""
+
+    name: str
+    seed: int
+    processes: int
+    matrix: int  # rows = columns
+    fov_mm: float
+    slices: tuple[int, int]  # of a series, fewest and most
+    lesion_free: float  # share of patients
+    training: int  # patients at difficulty 1
+    training_of_doses: int  # patients at difficulties .5 and 0, and the first of those at 1 for the same comparison
+    tuning: int
+    held_out: int  # at difficulty 1
+    held_out_of_doses: int  # the first of them at difficulties .5 and 0
+    away: int
+    unseen_look: int  # sacral patients, of whom about half have the look
+    travellers: int  # patients that go through DICOM and back
+    settings: TrainingSettings  # of the whole framework at difficulty 1
+    steps_alone: int  # of the sequence classifier alone: at each difficulty, and in each control
+    shuffles: int  # trainings with labels dealt anew
+    resamples: int = RESAMPLES
+
+
+def real_scale(*, seed: int, processes: int) -> Scale:
+    """Three quarters of an hour on four quiet cores."""
+    return Scale(
+        name="real",
+        seed=seed,
+        processes=processes,
+        matrix=144,
+        fov_mm=220.0,
+        slices=(9, 11),
+        lesion_free=0.15,
+        training=800,
+        training_of_doses=300,
+        tuning=80,
+        held_out=200,
+        held_out_of_doses=150,
+        away=100,
+        unseen_look=90,
+        travellers=12,
+        settings=_small_settings(seed=seed, processes=processes),
+        steps_alone=300,
+        shuffles=3,
+    )
+
+
+def quick_scale(*, seed: int, processes: int) -> Scale:
+    """Everything once, too small to hold: for tests."""
+    settings = micro_settings()
+    return Scale(
+        name="quick",
+        seed=seed,
+        processes=processes,
+        matrix=64,
+        fov_mm=220.0,
+        slices=(4, 4),
+        lesion_free=0.2,
+        training=10,
+        training_of_doses=8,
+        tuning=8,
+        held_out=10,
+        held_out_of_doses=8,
+        away=8,
+        unseen_look=10,
+        travellers=1,
+        settings=replace(settings, seed=seed, compute=_compute(1)),
+        steps_alone=2,
+        shuffles=2,
+        resamples=50,
+    )
+
+
+def _small_settings(*, seed: int, processes: int) -> TrainingSettings:
+    demo, config = demo_settings(), demo_config()
+    brisk = replace(demo.detector.optimiser, learning_rate=8e-4, warmup_steps=100)
+    firm = replace(demo.sequence.optimiser, weight_decay=5e-2, warmup_steps=50)  # few patients are soon known by heart
+    return replace(
+        demo,
+        seed=seed,
+        checkpoint_every=100,
+        compute=_compute(processes),
+        detector=replace(demo.detector, steps=1100, batch=3 * processes, optimiser=brisk),
+        sequence=replace(demo.sequence, steps=900, batch=4 * processes, optimiser=firm, box_jitter=0.25),
+        architecture=Architecture(
+            detector=replace(config.detector, image_size=192, anchor_sizes=(10, 17, 28, 45, 72)),
+            # a wide margin shows the neighbours, beside which a lesion is dark or bright
+            sequence=replace(config.sequence, margin=1.0, dropout=0.5),
+        ),
+    )
+
+
+def _compute(processes: int) -> ComputeSettings:
+    return ComputeSettings(device=DeviceKind.CPU, devices=processes)

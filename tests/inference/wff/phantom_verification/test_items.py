@@ -1,0 +1,191 @@
+"""Each item on patients and scores set by hand: it holds where it should, and tells the fault that it is there for."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from inference.datasets import DataSetWriter, LabelledPatient
+from inference.evaluation.metrics import area_under_roc
+from inference.findings import Box, SequenceKind, Verdict
+from inference.phantom.law import AGE_TABLE, PhantomTruth
+from inference.wff.age import AgeTable, fit_age_table
+from inference.wff.config import FusionConfig, micro_config
+from inference.wff.measurement import ClassifiedPatient, DetectedPatient
+from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort
+from inference.wff.phantom_verification.items_age import age_module
+from inference.wff.phantom_verification.items_detection import lesion_free
+from inference.wff.phantom_verification.items_memory import memory
+from inference.wff.phantom_verification.items_verdict import (
+    Scored,
+    against_oracle,
+    controls,
+    dose_response,
+    no_signs,
+    unseen,
+)
+from inference.wff.phantom_verification.scale import quick_scale
+from inference.wff.reading import DetectedBox
+
+SCALE = quick_scale(seed=1, processes=1)
+COUNT = 120
+LESION = Box(x0=10, y0=10, x1=22, y1=22)
+TRUTH = [n % 2 == 0 for n in range(COUNT)]
+BY_DETECTOR = FusionConfig(tau=0.3, lambda_detector=1.0, lambda_sequence=0.0, lambda_age=0.0)
+
+
+def scores(strength: float, seed: int = 1) -> list[float]:
+    """0..1; the stronger, the better they tell the malignant ones."""
+    noise = np.random.default_rng(seed).normal(size=COUNT)
+    return [float(1 / (1 + np.exp(-strength * (one - 0.5) - n))) for one, n in zip(TRUTH, noise, strict=True)]
+
+
+def labelled(malignant: bool | None, number: int, age: float = 50.0) -> LabelledPatient:
+    verdict = None if malignant is None else (Verdict.MALIGNANT if malignant else Verdict.BENIGN)
+    return LabelledPatient(patient_id=f"PH-{number:06d}", age_years=age, verdict=verdict, series=())
+
+
+PATIENTS = [labelled(malignant, number) for number, malignant in enumerate(TRUTH)]
+
+
+def scored(strength: float, seed: int = 1) -> Scored:
+    return Scored(patients=PATIENTS, scores=scores(strength, seed))
+
+
+def truth_of(score: float) -> PhantomTruth:
+    odds = float(np.log(score / (1 - score)))
+    return PhantomTruth(label=None, signs={}, log_odds_signs=odds, log_odds_signs_age=odds, lesions=())
+
+
+def cohort(oracle: Sequence[float]) -> Cohort:
+    truths = {patient.patient_id: truth_of(score) for patient, score in zip(PATIENTS, oracle, strict=True)}
+    return Cohort(folder=Path(), patients=tuple(PATIENTS), truths=truths)
+
+
+def read(patient: LabelledPatient, score: float | None, writer: DataSetWriter) -> ClassifiedPatient:
+    """One slice; the detector finds the lesion, or what it takes for one, and says `score`. None: it finds nothing."""
+    boxes = [] if patient.verdict is None else [LESION]
+    series = writer.add_series(patient.patient_id, 0, SequenceKind.T1, np.zeros((1, 32, 32), dtype=np.uint8), [boxes])
+    known = replace(patient, series=(series,))
+    found: tuple[DetectedBox, ...] = ()
+    if score is not None:
+        found = (DetectedBox(LESION, Verdict.MALIGNANT, score), DetectedBox(LESION, Verdict.BENIGN, 1.0 - score))
+    return ClassifiedPatient(DetectedPatient(known, ((found,),)), (None,), None)
+
+
+def framework(folder: Path, said: Sequence[float | None], **more: Any) -> Any:
+    writer = DataSetWriter(folder)
+    classified = tuple(read(patient, score, writer) for patient, score in zip(PATIENTS, said, strict=True))
+    return SimpleNamespace(fusion=BY_DETECTOR, held_out=classified, away=classified, unseen_look=classified, **more)
+
+
+def test_a_model_nearly_as_good_as_the_oracle_holds(tmp_path: Path) -> None:
+    oracle = scores(3.0)
+    near = [0.97 * one + 0.03 * other for one, other in zip(oracle, scores(0.0, 2), strict=True)]
+
+    findings = against_oracle(SCALE, framework(tmp_path, near), cohort(oracle))
+
+    assert all(one.holds for one in findings)
+
+
+def test_a_model_that_beats_the_oracle_is_told_as_a_leak_and_a_poor_one_as_poor(tmp_path: Path) -> None:
+    leaking = against_oracle(SCALE, framework(tmp_path / "leak", scores(9.0)), cohort(scores(0.5)))
+    poor = against_oracle(SCALE, framework(tmp_path / "poor", scores(0.5)), cohort(scores(4.0)))
+
+    assert [one.holds for one in leaking] == [False, True]
+    assert [one.holds for one in poor] == [True, False]
+
+
+def test_signs_that_tell_nothing_must_give_chance() -> None:
+    coin, leak = no_signs(SCALE, scored(0.0)), no_signs(SCALE, scored(2.0))
+
+    assert coin[0].holds
+    assert not leak[0].holds
+    assert leak[0].value == area_under_roc(scores(2.0), TRUTH)
+
+
+def test_the_dose_response_must_rise_at_both_steps() -> None:
+    rising = dose_response(SCALE, {NONE: scored(0.0), HALF: scored(1.2), PLAIN: scored(4.0)})
+    fallen = dose_response(SCALE, {NONE: scored(0.0), HALF: scored(1.2), PLAIN: scored(0.0)})
+
+    assert [one.holds for one in rising] == [True, True, True]
+    assert [one.holds for one in fallen] == [True, False, False]
+
+
+def test_controls_fail_to_tell_the_classes_and_one_that_tells_them_is_told() -> None:
+    coins = [scored(0.0, seed) for seed in (1, 2, 3)]
+
+    well = controls(SCALE, coins, scored(0.0, 3), scored(0.0, 1), able=scored(3.0))
+    leaking = controls(SCALE, [scored(2.0, 1), scored(2.0, 2)], scored(2.0), scored(2.0), able=scored(3.0))
+
+    assert all(one.holds for one in well)
+    assert not any(one.holds for one in leaking)
+
+
+def test_false_boxes_are_counted_in_lesion_free_patients_alone(tmp_path: Path) -> None:
+    writer = DataSetWriter(tmp_path)
+    ill = [read(patient, 0.9, writer) for patient in PATIENTS[:10]]
+    quiet = [read(labelled(None, 900 + n), None, writer) for n in range(9)]
+    alarmed = [read(labelled(None, 950), 0.9, writer)]
+    whole: Any = SimpleNamespace(fusion=BY_DETECTOR, held_out=(*ill, *quiet), away=tuple(alarmed))
+
+    false, hits = lesion_free(SCALE, whole)
+
+    assert (false.value, hits.value) == (0.1, 1.0)
+    assert false.holds
+    assert hits.holds
+
+
+def test_unseen_sites_and_looks_are_told_apart_and_hold_above_chance(tmp_path: Path) -> None:
+    good = unseen(SCALE, framework(tmp_path / "good", scores(3.0)), cohort(scores(4.0)), cohort(scores(4.0)))
+    blind = unseen(SCALE, framework(tmp_path / "blind", [None] * COUNT), cohort(scores(4.0)), cohort(scores(4.0)))
+
+    assert [one.holds for one in good] == [True, True]
+    assert [one.holds for one in blind] == [False, False]
+    assert good[0].what != good[1].what
+
+
+def test_the_age_module_is_held_to_the_law_of_the_ages(tmp_path: Path) -> None:
+    known = [
+        labelled(n < round(100 * share), 1000 * group + n, age=10.0 * group + 5.0)
+        for group, share in enumerate(AGE_TABLE[:9])
+        for n in range(100)
+    ]
+    fitted = fit_age_table([p.age_years or 0.0 for p in known], [p.verdict or Verdict.BENIGN for p in known])
+    training = Cohort(folder=Path(), patients=tuple(known), truths={})
+    said = scores(2.0)
+
+    learned, wrong = (
+        age_module(
+            SCALE, framework(tmp_path / name, said, model=SimpleNamespace(age_table=table)), training, cohort(said)
+        )
+        for name, table in (("learned", fitted), ("wrong", AgeTable(tuple(1.0 - share for share in fitted.malignant))))
+    )
+
+    assert learned[0].holds
+    assert not wrong[0].holds
+
+
+def test_patients_that_are_copies_of_training_patients_are_noticed(tmp_path: Path) -> None:
+    writer, rng = DataSetWriter(tmp_path), np.random.default_rng(1)
+
+    def patient(number: int, images: Any) -> LabelledPatient:
+        series = writer.add_series(f"P{number}", 0, SequenceKind.T1, images, [[LESION]] * 4)
+        verdict = Verdict.MALIGNANT if number % 2 else Verdict.BENIGN
+        return LabelledPatient(patient_id=f"P{number}", age_years=50.0, verdict=verdict, series=(series,))
+
+    grey = [rng.integers(0, 255, size=(4, 32, 32), dtype=np.uint8) for _ in range(60)]
+    training = [patient(n, grey[n]) for n in range(30)]
+    others = [patient(n, grey[n]) for n in range(30, 60)]
+    copies = [patient(100 + n, grey[n]) for n in range(30)]
+    said = [0.6] * 30
+
+    new = memory(SCALE, micro_config().sequence, training, others, said)
+    old = memory(SCALE, micro_config().sequence, training, copies, said)
+
+    assert new[0].holds
+    assert not old[0].holds
+    assert old[0].value < 0.01
