@@ -58,7 +58,7 @@ picture: demo ## renew the README's picture from the demo
 results-page: setup peers ## renew the pictures of docs/results.md: a phantom's report in DCMTK, Orthanc and OHIF
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.results_page
 
-demo-bundle: setup ## train the demo bundle again on the phantom and measure it (about two hours on 4 cores)
+demo-bundle: setup ## train the demo bundle again on the phantom and measure it (some hours on 4 CPU cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
 
 verify-phantom: setup ## what the phantom proves: items (a)-(j), trained and measured on the spot (about 45 minutes on 4 quiet cores)

@@ -14,12 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench import machine
+from bench.inference_text import as_text
 from bench.limits import PeakMemory, gigaflops, peak_gigaflops_per_s, seconds
 from bench.networks import PlainLoop, assert_same, load, patient, share_within_a_pixel
 from inference.phantom import PhantomConfig, generate_patient
@@ -33,8 +35,9 @@ from inference.wff.preprocessing import letterbox
 from inference.wff.stage_times import StageTimes
 
 OURS, PLAIN = "this pipeline", "plain loop"
-_SEQUENCES, _SLICES = 4, 15  # of a usual patient
+_SLICES = 15  # per sequence of a usual patient
 _AGE_YEARS = 60.0
+_ROUNDS_OF_A_P95 = 20
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -44,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         threads=options.threads,
         precision=Precision(options.precision),
         compile=Compile(options.compile),
+        image_size=options.image_size,
+        proposals=options.proposals,
     )
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rounds = options.rounds or (20 if model.device.type == "cuda" else 3)
     result = measure(model, patient(model.config.detector.image_size, slices), rounds=rounds)
     result = {"size": options.size, "slices_per_sequence": slices, **result, "read": read_times()}
-    sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.json else _text(result))
+    sys.stdout.write(json.dumps(result, indent=2) + "\n" if options.json else as_text(result))
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -66,15 +71,40 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--compile", choices=list(Compile), default="auto")
     parser.add_argument("--threads", type=int, help="of a CPU; all where it is left out")
+    parser.add_argument("--image-size", type=int, help="a multiple of 64; the model's own where it is left out")
+    parser.add_argument("--proposals", type=int, help="regions per slice; the model's own where it is left out")
     parser.add_argument("--slices", type=int, help=f"per sequence, at most {_SLICES}; fewer at paper size on a CPU")
     parser.add_argument("--rounds", type=int, help="3 on a CPU, 20 on a GPU where it is left out")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(argv)
 
 
+@dataclass(frozen=True, slots=True)
+class Contender:
+    name: str
+    run: Callable[[], None]
+    dtype: torch.dtype  # of the detector, most of the work
+
+
+@dataclass(slots=True)
+class Measured:
+    """One contender over all rounds."""
+
+    seconds: list[float] = field(default_factory=list)
+    peaks: list[float] = field(default_factory=list)  # GF/s of this machine in the contender's numbers
+    mib: float = 0.0  # most, see `PeakMemory`
+
+    @property
+    def peak(self) -> float:
+        return statistics.median(self.peaks)
+
+
 def measure(model: WffModel, sequences: list[Images], *, rounds: int) -> dict[str, Any]:
+    memory = PeakMemory(model.device)
     model.warm_up()
+    held = {OURS: memory.newly_held()}
     plain = PlainLoop(model)
+    held[PLAIN] = memory.newly_held()
     stages = StageTimes()
     answers: dict[str, Any] = {}
 
@@ -88,12 +118,9 @@ def measure(model: WffModel, sequences: list[Images], *, rounds: int) -> dict[st
     def theirs() -> None:
         answers[PLAIN], _ = plain.analyse(sequences)
 
-    times, memory, peaks = _in_turn({OURS: ours, PLAIN: theirs}, model, rounds)
-    count = sum(map(len, sequences))
-    per_slice, per_clip = gigaflops(model, sequences[0])
-    work = count * per_slice + len(sequences) * per_clip
     dtype = model.frozen.dtype
-    peak = statistics.median(peaks)
+    contenders = [Contender(OURS, ours, dtype), Contender(PLAIN, theirs, torch.float32)]
+    found = in_turn(contenders, memory, model.device, rounds=rounds)
     return {
         "device": _name(model.device),
         "machine": machine.describe(Path(tempfile.gettempdir())),
@@ -101,41 +128,49 @@ def measure(model: WffModel, sequences: list[Images], *, rounds: int) -> dict[st
         "waiting_threads": os.environ.get("OMP_WAIT_POLICY", "as the library likes").lower(),
         "precision": str(dtype).removeprefix("torch."),
         "torch": torch.__version__,
+        "changed": [str(one) for one in model.changed],
         "sequences": len(sequences),
-        "slices": count,
+        "slices": sum(map(len, sequences)),
         "rounds": rounds,
         "boxes": _compared(answers[OURS], answers[PLAIN], exact=dtype == torch.float32),
-        "seconds_per_patient": {name: _spread(found) for name, found in times.items()},
-        "ratio": statistics.median(b / a for a, b in zip(times[OURS], times[PLAIN], strict=True)),
+        "seconds_per_patient": {name: spread(one.seconds) for name, one in found.items()},
+        "ratio": statistics.median(b / a for a, b in zip(found[OURS].seconds, found[PLAIN].seconds, strict=True)),
         "stage_seconds": {name: total / rounds for name, total in stages.seconds.items()},
         "detector_parts_seconds": detector_parts(model, sequences[0]),
-        "peak_memory_mib": memory,
-        "limits": {
-            "gigaflop_per_slice": per_slice,
-            "gigaflop_per_clip": per_clip,
-            "gigaflop": work,
-            "peak_gigaflop_per_s": peak,
-            "gigaflop_per_s": {name: work / statistics.median(found) for name, found in times.items()},
-            "share_of_peak": {name: work / statistics.median(found) / peak for name, found in times.items()},
-        },
+        "peak_memory_mib": {name: held[name] + one.mib for name, one in found.items()},
+        "limits": _limits(model, sequences, found),
     }
 
 
-def _in_turn(
-    contenders: dict[str, Callable[[], None]], model: WffModel, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, float], list[float]]:
-    """Seconds of every round, peak memory, and the machine's peak measured between the rounds."""
-    memory = PeakMemory(model.device)
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    most = dict.fromkeys(contenders, 0.0)
-    peaks = []
+def in_turn(
+    contenders: Sequence[Contender], memory: PeakMemory, device: torch.device, *, rounds: int
+) -> dict[str, Measured]:
+    """Each contender by name; the machine's peak is measured between the rounds."""
+    found = {one.name: Measured() for one in contenders}
     for _ in range(rounds):
-        for name, run in contenders.items():
+        for one in contenders:
             memory.reset()
-            times[name].append(seconds(run, model.device))
-            most[name] = max(most[name], memory.mib())
-        peaks.append(peak_gigaflops_per_s(model.device, model.frozen.dtype))
-    return times, most, peaks
+            found[one.name].seconds.append(seconds(one.run, device))
+            found[one.name].mib = max(found[one.name].mib, memory.mib())
+        peaks = {dtype: peak_gigaflops_per_s(device, dtype) for dtype in {one.dtype for one in contenders}}
+        for one in contenders:
+            found[one.name].peaks.append(peaks[one.dtype])
+    return found
+
+
+def _limits(model: WffModel, sequences: list[Images], found: dict[str, Measured]) -> dict[str, Any]:
+    """Counted operations, and the share of the peak that each contender reached in its own numbers."""
+    per_slice, per_clip = gigaflops(model, sequences[0])
+    work = sum(map(len, sequences)) * per_slice + len(sequences) * per_clip
+    speed = {name: work / statistics.median(one.seconds) for name, one in found.items()}
+    return {
+        "gigaflop_per_slice": per_slice,
+        "gigaflop_per_clip": per_clip,
+        "gigaflop": work,
+        "peak_gigaflop_per_s": {name: one.peak for name, one in found.items()},
+        "gigaflop_per_s": speed,
+        "share_of_peak": {name: speed[name] / one.peak for name, one in found.items()},
+    }
 
 
 def _compared(
@@ -190,57 +225,13 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def _spread(found: list[float]) -> dict[str, float]:
+def spread(found: Sequence[float]) -> dict[str, float]:
+    """A 95th percentile of fewer than twenty rounds would be their maximum under another name."""
     ranked = sorted(found)
-    return {
-        "median": statistics.median(ranked),
-        "p95": ranked[min(len(ranked) - 1, round(0.95 * (len(ranked) - 1)))],
-        "least": ranked[0],
-        "most": ranked[-1],
-    }
-
-
-def _text(result: dict[str, Any]) -> str:
-    limits, on, usual = result["limits"], result["machine"], _SEQUENCES * _SLICES
-    less = "" if result["slices"] == usual else f" (a usual patient has {usual})"
-    lines = [
-        (
-            f"{result['size']} size: {result['sequences']} sequences, {result['slices']} slices{less}, "
-            f"{result['rounds']} rounds in turn"
-        ),
-        (
-            f"{result['device']}, {result['threads']} threads, {result['precision']}; {on['processor']}, "
-            f"{on['cores']} cores, load {on['load_average']} at the end, waiting threads {result['waiting_threads']}"
-        ),
-        f"boxes: {result['boxes']}",
-        *(_line(name, result) for name in result["seconds_per_patient"]),
-        f"  {PLAIN} / {OURS}: {result['ratio']:.2f} x",
-        (
-            f"counted: {limits['gigaflop_per_slice']:.1f} GF per slice, {limits['gigaflop_per_clip']:.1f} per clip, "
-            f"{limits['gigaflop']:.0f} in all; measured peak {limits['peak_gigaflop_per_s']:.0f} GF/s"
-        ),
-        "stages: " + ", ".join(f"{name} {1e3 * s:.1f} ms" for name, s in result["stage_seconds"].items()),
-        "one batch, one worker: "
-        + ", ".join(f"{k} {1e3 * s:.1f} ms/slice" for k, s in result["detector_parts_seconds"].items()),
-        (
-            f"reading DICOM: {result['read']['headers_ms']:.2f} ms/slice headers, "
-            f"{result['read']['pixels_ms']:.2f} ms/slice pixels; it runs beside the networks"
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _milliseconds(took: dict[str, float], unit: str) -> str:
-    return ", ".join(f"{name} {1e3 * seconds_:.1f} {unit}" for name, seconds_ in took.items())
-
-
-def _line(name: str, result: dict[str, Any]) -> str:
-    took, limits = result["seconds_per_patient"][name], result["limits"]
-    return (
-        f"  {name:14} {1e3 * took['median']:9.0f} ms median {1e3 * took['p95']:9.0f} p95   "
-        f"{1e3 * took['median'] / result['slices']:8.1f} ms/slice   {limits['gigaflop_per_s'][name]:7.0f} GF/s = "
-        f"{100 * limits['share_of_peak'][name]:3.0f} % of peak   {result['peak_memory_mib'][name]:6.0f} MiB"
-    )
+    told = {"median": statistics.median(ranked), "least": ranked[0], "most": ranked[-1]}
+    if len(ranked) >= _ROUNDS_OF_A_P95:
+        told["p95"] = ranked[round(0.95 * (len(ranked) - 1))]
+    return told
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ class PlainLoop:
 
     def __init__(self, model: WffModel) -> None:
         self._model = model
-        self._detector, self._classifier = (net.to(model.device) for net in model.nets)
+        self._detector = _at_the_sizes_of(model).to(model.device)
+        self._classifier = model.nets[1].to(model.device)
 
     @torch.inference_mode()
     def analyse(self, sequences: Sequence[Images]) -> tuple[list[tuple[SliceBoxes, ...]], list[float]]:
@@ -88,6 +89,16 @@ class PlainLoop:
 
     def _probability(self, clip: Tensor) -> float:
         return self._classifier.probability_malignant(clip[None].to(self._model.device))[0]
+
+
+def _at_the_sizes_of(model: WffModel) -> Detector:
+    """The trained detector; where the model runs at other sizes, the same weights in one of these sizes."""
+    trained = model.nets[0]
+    if not model.changed:
+        return trained
+    detector = Detector(model.config.detector).eval()
+    detector.load_state_dict(trained.state_dict())
+    return detector
 
 
 @contextmanager

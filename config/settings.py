@@ -68,6 +68,16 @@ class WorkerSettings(Part):
     bundle: Path | None = Field(default=None, description="folder of the bundle; none: the demo bundle of the package")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(default=None, ge=1, description="threads of the networks on the CPU; none: all cores")
+    image_size: int | None = Field(
+        default=None,
+        ge=64,
+        le=2048,
+        multiple_of=64,
+        description="side of the images the detector reads; none: bundle's",
+    )
+    proposals: int | None = Field(
+        default=None, ge=1, description="regions per image that the detector looks at closely; none: the bundle's"
+    )
     lease_s: Seconds = 60.0
     maximum_attempts: Annotated[int, Field(ge=1)] = 3
     retry_base_s: Seconds = 5.0

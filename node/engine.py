@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from config.settings import WorkerSettings
 from inference.case import Case
 from inference.findings import BundleIdentity, Findings
+from inference.runtime import Device, Runtime
 
 if TYPE_CHECKING:
     from inference.pipeline import Pipeline
@@ -29,10 +31,10 @@ class LocalEngine:
     Raises BundleError when the bundle is damaged, incomplete or of another pipeline.
     """
 
-    def __init__(self, bundle: Path | None, *, device: str, threads: int | None) -> None:
+    def __init__(self, bundle: Path | None, runtime: Runtime) -> None:
         from inference.pipeline import load_pipeline  # torch: only the process that runs cases pays for it
 
-        self._pipeline: Pipeline = load_pipeline(bundle, device=device, threads=threads)
+        self._pipeline: Pipeline = load_pipeline(bundle, runtime=runtime)
 
     @property
     def identity(self) -> BundleIdentity:
@@ -40,3 +42,13 @@ class LocalEngine:
 
     def run(self, case: Case) -> Findings:
         return self._pipeline.run(case)
+
+
+def runtime_of(worker: WorkerSettings) -> Runtime:
+    """Where and how a site lets its networks run."""
+    return Runtime(
+        device=Device(worker.device),
+        threads=worker.threads,
+        image_size=worker.image_size,
+        proposals=worker.proposals,
+    )

@@ -16,7 +16,7 @@ import structlog
 from config.settings import Settings
 from node import collector
 from node.child_process import FIRST_RESTART_S, LONGEST_RESTART_S, ChildProcess, Program
-from node.engine import LocalEngine
+from node.engine import LocalEngine, runtime_of
 from node.worker import FreshProcessNeeded, Worker
 from storage.database import Database
 from storage.files import FileStore
@@ -41,8 +41,7 @@ def run_worker(settings: Settings, *, parent: TextIO | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
         threading.Thread(target=_stop_at_end_of, args=(parent, stop, loaded), name="parent-watch", daemon=True).start()
     begin = time.perf_counter()
-    part = settings.worker
-    engine = LocalEngine(part.bundle, device=part.device, threads=part.threads)
+    engine = LocalEngine(settings.worker.bundle, runtime_of(settings.worker))
     database = Database(settings.storage.url())
     owner = f"{socket.gethostname()}:{os.getpid()}"
     worker = Worker(database, FileStore(settings.storage.data_dir), engine, settings=settings, owner=owner)

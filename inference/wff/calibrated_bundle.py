@@ -2,14 +2,12 @@
 
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from inference.bundle import MODEL_CARD, Bundle, write_bundle
-from inference.datasets import LabelledPatient
 from inference.errors import CalibrationError
 from inference.findings import BundleIdentity
 from inference.wff.calibration import FOLDS, PARENT_PATIENTS, Quality, SiteCalibration
@@ -25,20 +23,6 @@ _OF_THE_PARENT: Final = (
     "parent",
 )  # told of the parent, not of the child
 _SETTLED_BY_WRITING: Final = ("schema", "files")
-
-
-def overlap_of(parent: Bundle, data_sha256: str, patients: Sequence[LabelledPatient]) -> str:
-    """What the parent's metadata say of having seen this data set, or patients of the same name; "" when nothing."""
-    named = set(_texts(parent.metadata))
-    if data_sha256 in named:
-        return "The parent was made with this very data set: nothing measured on it is of unseen patients."
-    shared = sum(patient.patient_id in named for patient in patients)
-    if shared:
-        return (
-            f"{shared} of {len(patients)} patients have the names of patients that the parent was made with: "
-            "if they are the same people, nothing measured on them is of unseen patients."
-        )
-    return ""
 
 
 def write_calibrated_bundle(
@@ -82,6 +66,8 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
         "calibration": {
             "cases": {**asdict(cases), "patients": cases.patients, "malignant_share": cases.malignant_share},
             "data_sha256": data.sha256,
+            "part": data.part,
+            "patients_sha256": data.patients_sha256,
             "data_is_phantom": data.is_phantom,
             "overlap": data.overlap,
             "folds": FOLDS,
@@ -121,15 +107,3 @@ def _numbers(quality: Quality) -> dict[str, Any]:
         "accuracy": {"hits": rate.hits, "total": rate.total, "value": rate.value, "wilson_95": list(rate.interval)},
         "probabilities": asdict(quality.probabilities),
     }
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All strings in nested metadata."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner)

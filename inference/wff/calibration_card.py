@@ -28,8 +28,10 @@ class SiteData:
     """What the card says of the data set."""
 
     sha256: str
+    patients_sha256: str  # over the names of the patients
     is_phantom: bool  # the phantom has a part in it
-    overlap: str  # a sentence; empty: the parent's metadata name nothing of it
+    overlap: str  # a sentence: the parent has seen them, or may have; empty: its record says nothing of that
+    part: str = ""  # of a split; "" for all patients
     patients: str = "labelled patients of a site"  # who they are, in words
 
 
@@ -77,9 +79,10 @@ def _introduction(parent: Bundle) -> str:
 
 def _who(made: SiteCalibration, data: SiteData) -> str:
     cases = made.cases
+    part = f", its part {data.part}" if data.part else ""
     return _paragraph(
         f"On {cases.patients} labelled patients of the site, {cases.malignant} malignant and {cases.benign} benign "
-        f"(data set sha256 `{data.sha256[:16]}`). {cases.undetected} have no detection and so no probability; "
+        f"(data set sha256 `{data.sha256[:16]}`{part}). {cases.undetected} have no detection and so no probability; "
         f"{cases.with_age} have a known age."
     )
 

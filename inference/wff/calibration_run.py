@@ -1,37 +1,72 @@
 """From a bundle and a site's data set to a calibrated bundle."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from inference.bundle import Bundle, open_bundle
-from inference.datasets import whole_data_set
 from inference.errors import CalibrationError
 from inference.findings import BundleIdentity
 from inference.runtime import Device, Runtime
-from inference.wff.calibrated_bundle import overlap_of, write_calibrated_bundle
+from inference.wff.calibrated_bundle import write_calibrated_bundle
 from inference.wff.calibration import SiteCalibration, SiteModel, calibrate
 from inference.wff.calibration_card import SiteData
+from inference.wff.data_part import HELD_OUT, open_data_part
 from inference.wff.measurement import classify_all, detect_all
 from inference.wff.patient_counter import Report, patient_counter
-from inference.wff.training.data_facts import data_facts
+from inference.wff.seen_before import seen_before
 from inference.wff.weights import load_model
 
 
-class CalibrationRun:
-    """Opens the parent and the data set; `fit` runs the networks, `write` makes the new bundle."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationRequest:
+    bundle: Path
+    data: Path
+    splits: Path | None = None  # splits.json of a training
+    part: str = HELD_OUT  # of the splits
+    even_if_seen: bool = False  # cases that the bundle saw in its training, or may have seen
 
-    def __init__(self, bundle: Path, data: Path) -> None:
-        self.parent: Bundle = open_bundle(bundle)
+
+class CalibrationRun:
+    """Opens the parent and the data set; `fit` runs the networks, `write` makes the new bundle.
+
+    Raises when opened, before any network runs.
+
+    Raises
+    ------
+    BundleError
+        the bundle is damaged.
+    CalibrationError
+        the bundle is of another pipeline, or its record says that it has seen the cases.
+    LabelsError
+        the index of the data set is damaged.
+    SettingsError
+        the split file does not fit the data set, or has no such part.
+    OSError
+        a file cannot be read.
+    """
+
+    def __init__(self, request: CalibrationRequest) -> None:
+        self.parent: Bundle = open_bundle(request.bundle)
         if self.parent.identity.pipeline != "wff":
-            raise CalibrationError(f"{bundle} is of pipeline {self.parent.identity.pipeline!r}; only wff is calibrated")
-        patients = whole_data_set(data)
-        facts = data_facts(data, patients)
+            raise CalibrationError(
+                f"{request.bundle} is of pipeline {self.parent.identity.pipeline!r}; only wff is calibrated"
+            )
+        part = open_data_part(request.data, request.splits, request.part)
+        seen = seen_before(self.parent.metadata, part.facts.sha256, part.splits_sha256, part.name)
+        if seen.is_possible and not request.even_if_seen:
+            raise CalibrationError(
+                f"{seen.told} Calibrate on patients that its training held out (--split names the splits.json of its "
+                "run), or on others; --even-if-seen calibrates all the same, and every report will say so"
+            )
         self.data = SiteData(
-            sha256=facts.sha256,
-            is_phantom=facts.is_phantom,
-            overlap=overlap_of(self.parent, facts.sha256, patients),
-            patients=facts.patients if facts.is_phantom else "labelled patients of a site",
+            sha256=part.facts.sha256,
+            part=part.name,
+            patients_sha256=part.patients_sha256,
+            is_phantom=part.facts.is_phantom,
+            overlap=seen.told if seen.is_possible else "",
+            patients=part.facts.patients if part.facts.is_phantom else "labelled patients of a site",
         )
-        self._patients = [patient for patient in patients if patient.verdict is not None]
+        self._patients = [patient for patient in part.patients if patient.verdict is not None]
 
     @property
     def is_phantom(self) -> bool:

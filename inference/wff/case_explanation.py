@@ -38,19 +38,21 @@ class ExplainedCase:
             ],
             "votes": asdict(self.explanation.votes),
             "fusion": asdict(self.explanation.fusion),
+            "parameters": self.examination.findings.parameters,
             "age_probability": self.examination.findings.age_probability,
             "what_ifs": asdict(self.what_ifs),
-            "saliency": [
-                None
-                if one is None
-                else {"slices": one.slices, "region": asdict(one.region), "strongest": one.strongest}
-                for one in self.saliency
-            ],
+            "saliency": [None if one is None else _without_maps(one) for one in self.saliency],
         }
 
 
 def _without_maps(saliency: Saliency) -> dict[str, Any]:
-    return {"slices": saliency.slices, "region": asdict(saliency.region), "strongest": saliency.strongest}
+    return {
+        "slices": saliency.slices,
+        "region": asdict(saliency.region),
+        "uncovered": saliency.uncovered,
+        "covered": saliency.covered,
+        "strongest": saliency.strongest,
+    }
 
 
 def explain_case(pipeline: WffPipeline, case: Case, *, progress: Progress | None = None) -> ExplainedCase:

@@ -65,7 +65,7 @@ class DetectorConfig:
 class SequenceConfig:
     variant: ClipNet = ClipNet.THREE_D
     blocks: tuple[int, ...] = (3, 4, 23, 3)
-    planes: tuple[int, ...] = (128, 256, 512, 1024)  # a stage gives 2x as many channels (2-D: 4x)
+    planes: tuple[int, ...] = (128, 256, 512, 1024)  # of the 3x3 convolutions; a stage gives 2x as many channels
     stem_channels: int = 64
     groups: int = 32
     norm: Norm = Norm.GROUP
@@ -109,7 +109,7 @@ def paper_config() -> WffConfig:
 
 
 def demo_config() -> WffConfig:
-    """Small enough to be trained on a few CPU cores within an hour and to be shipped with the code."""
+    """Small enough to be trained on 4 CPU cores in some hours and to be shipped with the code."""
     return WffConfig(
         detector=DetectorConfig(
             backbone=BackboneConfig(
@@ -139,7 +139,7 @@ def demo_config() -> WffConfig:
             clip_slices=8,
             clip_size=64,
             margin=0.5,
-            dropout=0.2,
+            dropout=0.4,
         ),
     )
 

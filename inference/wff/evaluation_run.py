@@ -1,29 +1,24 @@
 """From a bundle and a data set to an evaluation: opens and checks everything, then runs the networks once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
 
 import torch
 
 from inference.bundle import Bundle, open_bundle
-from inference.datasets import LabelledPatient, split_hash, whole_data_set
-from inference.errors import BundleError, EvaluationError
+from inference.errors import BundleError
 from inference.evaluation.readers import ReaderVerdicts, read_readers
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import Subject
 from inference.runtime import Device, Runtime
 from inference.wff.as_run import changed_sizes_of
+from inference.wff.data_part import HELD_OUT, DataPart, open_data_part
 from inference.wff.evaluation import evaluate_patients, require_both_classes
 from inference.wff.measurement import detect_all
 from inference.wff.patient_counter import Report, patient_counter
-from inference.wff.training.data_facts import data_facts
-from inference.wff.training.splits import Splits, read_splits
+from inference.wff.seen_before import seen_before
 from inference.wff.weights import load_model
-
-HELD_OUT: Final = "held_out"
-_TRAINING: Final = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +42,10 @@ class EvaluationRun:
         the bundle is damaged or of another pipeline.
     EvaluationError
         the patients are not of both classes, or the readers' file cannot be used.
+    LabelsError
+        the index of the data set is damaged.
     SettingsError
-        the split file does not fit the data set.
+        the split file does not fit the data set, or has no such part.
     OSError
         a file cannot be read.
     """
@@ -59,16 +56,15 @@ class EvaluationRun:
             raise BundleError(
                 f"{request.bundle} is of pipeline {self._bundle.identity.pipeline!r}; only wff is evaluated here"
             )
-        everybody = whole_data_set(request.data)
-        splits = None if request.splits is None else read_splits(request.splits, everybody)
-        self.patients = everybody if splits is None else _part(splits, request.part)
+        part = open_data_part(request.data, request.splits, request.part)
+        self.patients = part.patients
         require_both_classes(self.patients)
         self._readers: Sequence[ReaderVerdicts] = ()
         if request.readers is not None:
-            self._readers = read_readers(request.readers, {patient.patient_id for patient in everybody})
+            self._readers = read_readers(request.readers, {patient.patient_id for patient in part.everybody})
         self._seed = request.seed
         self._runtime = Runtime(image_size=request.image_size, proposals=request.proposals)
-        self.subject = _subject(request, self._bundle, self._runtime, self.patients, everybody, splits)
+        self.subject = _subject(request.data, self._bundle, self._runtime, part)
 
     def evaluate(self, *, processes: int = 1, report: Report | None = None) -> Evaluation:
         """One process: this one, on a GPU where there is one; more: as many copies of the networks on the CPU."""
@@ -90,65 +86,18 @@ class EvaluationRun:
         )
 
 
-def _part(splits: Splits, name: str) -> list[LabelledPatient]:
-    parts = {HELD_OUT: list(splits.held_out), _TRAINING: splits.training}
-    parts |= {f"fold-{number}": list(fold) for number, fold in enumerate(splits.folds, 1)}
-    if name not in parts:
-        raise EvaluationError(f"the split file has no part {name!r}; it has {', '.join(parts)}")
-    return parts[name]
-
-
-def _subject(
-    request: EvaluationRequest,
-    bundle: Bundle,
-    runtime: Runtime,
-    patients: Sequence[LabelledPatient],
-    everybody: Sequence[LabelledPatient],
-    splits: Splits | None,
-) -> Subject:
-    identity, facts = bundle.identity, data_facts(request.data, everybody)
-    part = "" if splits is None else request.part
+def _subject(data: Path, bundle: Bundle, runtime: Runtime, part: DataPart) -> Subject:
+    identity = bundle.identity
     return Subject(
         bundle_name=identity.name,
         bundle_version=identity.version,
         bundle_sha256=identity.sha256,
         trained_on=identity.trained_on,
         runs_with=", ".join(str(one) for one in changed_sizes_of(bundle.metadata, runtime)),
-        data_set=request.data.resolve().name,
-        data_sha256=facts.sha256,
-        part=part,
-        patients_sha256=split_hash({"evaluated": patients}),
-        is_phantom=identity.phantom_trained or facts.is_phantom,
-        seen_before=seen_before(bundle.metadata, facts.sha256, "" if splits is None else splits.sha256, part),
+        data_set=data.resolve().name,
+        data_sha256=part.facts.sha256,
+        part=part.name,
+        patients_sha256=part.patients_sha256,
+        is_phantom=identity.phantom_trained or part.facts.is_phantom,
+        seen_before=seen_before(bundle.metadata, part.facts.sha256, part.splits_sha256, part.name).told,
     )
-
-
-def seen_before(metadata: Mapping[str, Any], data_sha256: str, splits_sha256: str, part: str) -> str:
-    """What the bundle's record of its training says of these patients, as one sentence; "" when it says nothing."""
-    training = metadata.get("training")
-    record = training if isinstance(training, dict) else {}
-    if data_sha256 in _calibrated_on(metadata):
-        return "The bundle was calibrated on patients of this very data set: these may be among them."
-    if splits_sha256 and record.get("split_sha256") == splits_sha256:
-        if record.get("data_sha256") != data_sha256:
-            return "The bundle was trained with this split of another data set: its names may mean other patients here."
-        if part == HELD_OUT:
-            return "The training of the bundle held these patients out: its record names the same split."
-        return "The bundle was trained on these patients: nothing here is of patients unseen by it."
-    if record.get("data_sha256") == data_sha256:
-        return (
-            "The bundle was trained on patients of this very data set: without its split file these may be among them."
-        )
-    return ""
-
-
-def _calibrated_on(metadata: Mapping[str, Any]) -> list[str]:
-    """Hashes of the data sets of all calibrations, the last one first."""
-    hashes: list[str] = []
-    record: object = metadata
-    while isinstance(record, Mapping):
-        calibration = record.get("calibration")
-        if isinstance(calibration, Mapping):
-            hashes.append(str(calibration.get("data_sha256")))
-        record = record.get("parent")
-    return hashes

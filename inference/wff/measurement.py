@@ -1,6 +1,5 @@
 """How well a model does on labelled patients, and the choice of tau and the weights on patients kept for that."""
 
-import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,10 +9,10 @@ from typing import TypeVar
 import torch
 
 from inference.datasets import LabelledPatient, LabelledSeries
+from inference.evaluation.log_loss import log_loss as mean_log_loss
 from inference.evaluation.metrics import Confusion, Rate, area_interval, area_under_roc, confusion
 from inference.findings import SequenceKind, Verdict
 from inference.wff.config import FusionConfig
-from inference.wff.fusion import Vote
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.reading import ClipReading, PatientReading, lesions_of, overlap, read_patient, read_sequence
 
@@ -22,7 +21,7 @@ _TAUS = tuple(round(0.1 + 0.05 * n, 2) for n in range(17))
 _LEAST_LESION_FREE = 10  # patients; a share of false alarms among fewer says next to nothing
 _GRID = 20  # weights are multiples of 1/20: the grid step .05
 _ROUNDING = 1e-9
-_CERTAIN = 1e-3  # log loss of a wrong certainty stays finite
+_TOSSED = 0.5
 
 _T = TypeVar("_T")
 Progress = Callable[[], None]  # called after each patient
@@ -192,28 +191,26 @@ def _hit_minus_alarm(detected: Sequence[DetectedPatient], tau: float) -> float:
     return sum(hits) / max(1, len(hits)) - sum(alarms) / max(1, len(alarms))
 
 
-def choose_weights(model: WffModel, detected: Sequence[DetectedPatient], tau: float) -> FusionConfig:
-    """The weights of Eq. 1, in steps of .05, with the least log loss of the patient's probability."""
-    base = replace(model.config.fusion, tau=tau)
-    return weights_with_least_loss(
-        classify_all(model, [d for d in detected if d.patient.verdict is not None], base), base
-    )
-
-
 def weights_with_least_loss(classified: Sequence[ClassifiedPatient], base: FusionConfig) -> FusionConfig:
-    """`base` with the best weights of the grid. The patients may have been read by several models (out of fold)."""
+    """`base` with the weights of Eq. 1, in steps of .05, that have the least log loss of the patient's probability.
+
+    The patients may have been read by several models (out of fold).
+    """
     weighed = (replace(base, **weights) for weights in _weight_grid())
     return min(weighed, key=lambda fusion: log_loss(classified, fusion))
 
 
 def log_loss(classified: Sequence[ClassifiedPatient], fusion: FusionConfig) -> float:
-    """Mean over patients with a lesion; one without a detection counts as a coin that was tossed: ln 2."""
-    losses = [
-        _log_loss(one.read(fusion).vote, one.patient.verdict is Verdict.MALIGNANT)
-        for one in classified
-        if one.patient.verdict is not None
-    ]
-    return sum(losses) / max(1, len(losses))
+    """Mean over patients with a lesion; one without a detection counts as a coin that was tossed: ln 2.
+
+    Needs at least one patient with a lesion.
+    """
+    with_lesion = [one for one in classified if one.patient.verdict is not None]
+    votes = [one.read(fusion).vote for one in with_lesion]
+    return mean_log_loss(
+        [_TOSSED if vote is None else vote.mean for vote in votes],
+        [one.patient.verdict is Verdict.MALIGNANT for one in with_lesion],
+    )
 
 
 def _weight_grid() -> list[dict[str, float]]:
@@ -224,11 +221,6 @@ def _weight_grid() -> list[dict[str, float]]:
         for s in range(_GRID + 1 - d)
         if d + s > 0
     ]
-
-
-def _log_loss(vote: Vote | None, malignant: bool) -> float:
-    p = 0.5 if vote is None else min(max(vote.mean, _CERTAIN), 1.0 - _CERTAIN)
-    return -math.log(p if malignant else 1.0 - p)
 
 
 def _result(one: ClassifiedPatient, fusion: FusionConfig) -> PatientResult:

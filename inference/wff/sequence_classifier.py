@@ -6,12 +6,11 @@ The 3-D net follows Hara et al. 2018 (ResNeXt with bottleneck expansion 2); the 
 import torch
 from torch import Tensor, nn
 
-from inference.wff.backbone import EXPANSION as EXPANSION_2D
 from inference.wff.backbone import ResNeXt
 from inference.wff.config import BackboneConfig, ClipNet, Norm, SequenceConfig
 
-EXPANSION_3D = 2
-_WIDTH_2D = 128  # inner channels per 64 planes, over all groups: 32x4d
+EXPANSION = 2  # a stage gives twice as many channels as its 3x3 convolutions have, in both nets
+_WIDTH_2D = 128  # channels of the 3x3 convolutions per 64 planes of a 2-D ResNeXt, over all groups: 32x4d
 CLASSES = 2  # benign, malignant
 
 
@@ -24,11 +23,9 @@ class SequenceClassifier(nn.Module):
         self.trunk: nn.Module
         if config.variant is ClipNet.THREE_D:
             self.trunk = _Trunk3d(config)
-            channels = config.planes[-1] * EXPANSION_3D
         else:
             self.trunk = _Trunk2d(config)
-            channels = config.planes[-1] * EXPANSION_2D
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(channels, CLASSES))
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(config.planes[-1] * EXPANSION, CLASSES))
 
     def forward(self, clips: Tensor) -> Tensor:
         logits: Tensor = self.head(self.trunk(clips))
@@ -42,11 +39,15 @@ class SequenceClassifier(nn.Module):
 
 
 class _Trunk2d(nn.Module):
+    """Raises ValueError when a width is odd: a 2-D ResNeXt counts its planes in halves of these widths."""
+
     def __init__(self, config: SequenceConfig) -> None:
         super().__init__()
+        if any(width % 2 for width in config.planes):
+            raise ValueError(f"planes of the 2-D sequence classifier are {config.planes}, expected even numbers")
         backbone = BackboneConfig(
             blocks=config.blocks,
-            planes=config.planes,
+            planes=tuple(width * 64 // _WIDTH_2D for width in config.planes),
             stem_channels=config.stem_channels,
             groups=config.groups,
             width_per_group=_WIDTH_2D // config.groups,
@@ -76,7 +77,7 @@ class _Trunk3d(nn.Module):
             for block in range(blocks):
                 stride = 2 if index > 0 and block == 0 else 1
                 stages.append(_Bottleneck3d(config, channels, planes, stride))
-                channels = planes * EXPANSION_3D
+                channels = planes * EXPANSION
         self.stages = nn.Sequential(*stages)
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -87,7 +88,7 @@ class _Trunk3d(nn.Module):
 class _Bottleneck3d(nn.Module):
     def __init__(self, config: SequenceConfig, channels: int, planes: int, stride: int) -> None:
         super().__init__()
-        out_channels = planes * EXPANSION_3D
+        out_channels = planes * EXPANSION
         self.body = nn.Sequential(
             nn.Conv3d(channels, planes, 1, bias=False),
             _normalisation(config, planes),

@@ -24,6 +24,16 @@ def calibrate(
     name: Annotated[
         str | None, typer.Option("--name", help="Of the new bundle; without it the parent's and '-calibrated'.")
     ] = None,
+    split: Annotated[
+        Path | None, typer.Option("--split", metavar="FILE", help="splits.json of a training; else all patients.")
+    ] = None,
+    part: Annotated[
+        str, typer.Option("--part", help="Of the split: held_out, training, fold-1, fold-2, ...")
+    ] = "held_out",
+    even_if_seen: Annotated[
+        bool,
+        typer.Option("--even-if-seen", help="Take cases that the bundle was trained or calibrated on; reports say so."),
+    ] = False,
     even_if_worse: Annotated[
         bool, typer.Option("--even-if-worse", help="Write the bundle although the log loss rises, by more than chance.")
     ] = False,
@@ -35,9 +45,11 @@ def calibrate(
     """Fit the probability calibration and the age table to a site's labelled patients; write a new bundle.
 
     The networks stay as they are, byte for byte. Both classes need at least 10 patients with a detection.
+
+    Cases that the bundle was trained on are refused: of its own data set, name the split.
     """
     from inference.errors import CalibrationError
-    from inference.wff.calibration_run import CalibrationRun
+    from inference.wff.calibration_run import CalibrationRequest, CalibrationRun
     from node.commands.output import show_json
     from node.commands.stages import Stages
     from node.commands.surroundings import quiet_logs
@@ -45,7 +57,9 @@ def calibrate(
     quiet_logs()
     if out.exists():  # told before the networks have run for an hour
         raise CalibrationError(f"{out} exists already: a bundle is never changed; choose another folder")
-    run = CalibrationRun(bundle, data)
+    run = CalibrationRun(
+        CalibrationRequest(bundle=bundle, data=data, splits=split, part=part, even_if_seen=even_if_seen)
+    )
     with Stages(shown=True) as stages:
         made = run.fit(processes=processes, report=stages.report)
     if not as_json:

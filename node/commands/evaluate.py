@@ -14,6 +14,12 @@ def register(app: typer.Typer) -> None:
     app.command()(evaluate)
 
 
+def _of_64(image_size: int | None) -> int | None:
+    if image_size is not None and image_size % 64:
+        raise typer.BadParameter("a multiple of 64 is needed")
+    return image_size
+
+
 def evaluate(
     bundle: Annotated[Path, typer.Option("--bundle", metavar="FOLDER", help="The bundle to evaluate.")],
     data: Annotated[
@@ -31,6 +37,15 @@ def evaluate(
         str, typer.Option("--part", help="Of the split: held_out, training, fold-1, fold-2, ...")
     ] = "held_out",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap.")] = 1,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size", min=64, max=2048, callback=_of_64, help="As worker.image_size; else the bundle's."
+        ),
+    ] = None,
+    proposals: Annotated[
+        int | None, typer.Option("--proposals", min=1, help="As worker.proposals; else the bundle's.")
+    ] = None,
     processes: Annotated[
         int, typer.Option("--processes", min=1, help="Copies of the networks on the CPU; 1 uses a GPU if there is one.")
     ] = 1,
@@ -48,7 +63,16 @@ def evaluate(
     quiet_logs()
     require_plots()  # told before the networks have run for an hour
     run = EvaluationRun(
-        EvaluationRequest(bundle=bundle, data=data, readers=readers, splits=split, part=part, seed=seed)
+        EvaluationRequest(
+            bundle=bundle,
+            data=data,
+            readers=readers,
+            splits=split,
+            part=part,
+            seed=seed,
+            image_size=image_size,
+            proposals=proposals,
+        )
     )
     with Stages(shown=True) as stages:
         evaluation = run.evaluate(processes=processes, report=stages.report)
@@ -73,6 +97,8 @@ def _show(evaluation: "Evaluation", subject: "Subject", out: Path) -> None:
     show_table(heading, ("strategy", "accuracy", "sensitivity", "specificity", "area under ROC"), rows)
     undetected = evaluation.decided.performance.undetected
     show_text(f"{undetected} without a detection, counted as benign; * what the bundle does")
+    if subject.runs_with:
+        show_text(f"measured with {subject.runs_with}")
     if subject.seen_before:
         show_text(subject.seen_before)
     show_text(f"all of it: {out / PAGE}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.commands.case import AsJson
-from node.commands.surroundings import LARGEST_ID, memory_of, quiet_logs, settings_of
+from node.commands.surroundings import LARGEST_ID, memory_of, quiet_logs, settings_of, worker_settings_of
 
 if TYPE_CHECKING:
     from node.explanation.question import Question
@@ -40,13 +40,13 @@ def explain(
     """
     from node.commands.output import show_json, show_text
     from node.commands.stages import Stages
-    from node.explanation.question import answer, of_files
+    from node.explanation.question import answer
     from node.explanation.result import PAGE, write
 
     if (case_id is None) == (files is None):
         raise typer.BadParameter("give either the number of a case or --files FOLDER")
-    question = of_files(files, bundle) if files is not None else _of_case(context, case_id or 0, bundle)
     quiet_logs()
+    question = _of_files(context, files, bundle) if files is not None else _of_case(context, case_id or 0, bundle)
     with Stages(shown=not as_json) as stages:
         told = answer(question, report=stages.report)
     write(out, told, question)
@@ -57,12 +57,21 @@ def explain(
     show_text("The folder holds patient data: remove it when you have seen it.")
 
 
+def _of_files(context: typer.Context, folder: Path, bundle: Path | None) -> "Question":
+    from node.engine import runtime_of
+    from node.explanation.question import of_files
+
+    worker = worker_settings_of(context)
+    return of_files(folder, bundle or worker.bundle, runtime_of(worker))
+
+
 def _of_case(context: typer.Context, case_id: int, bundle: Path | None) -> "Question":
     from node.commands.case import case_of
+    from node.engine import runtime_of
     from node.explanation.question import of_case
     from storage.files import FileStore
 
     settings = settings_of(context)
+    chosen, runtime = bundle or settings.worker.bundle, runtime_of(settings.worker)
     with memory_of(settings) as database, database.reading() as session:
-        case = case_of(session, case_id)
-        return of_case(session, case, FileStore(settings.storage.data_dir), bundle or settings.worker.bundle)
+        return of_case(session, case_of(session, case_id), FileStore(settings.storage.data_dir), chosen, runtime)

@@ -36,11 +36,14 @@ def status(context: typer.Context, as_json: Annotated[bool, typer.Option("--json
 
 
 def as_data(settings: "Settings", database: "Database") -> dict[str, Any]:
-    from inference.pipeline import bundle_identity
+    from inference.bundle import DEMO_BUNDLE, open_bundle
+    from inference.pipeline import changed_sizes
+    from node.engine import runtime_of
     from storage.files import FileStore
     from storage.schema import Placement
 
-    bundle = bundle_identity(settings.worker.bundle)
+    opened = open_bundle(settings.worker.bundle or DEMO_BUNDLE)
+    bundle = opened.identity
     with database.reading() as session:
         content = _content(session)
         never_committed = _never_committed(session, settings, database.now())
@@ -56,6 +59,7 @@ def as_data(settings: "Settings", database: "Database") -> dict[str, Any]:
             "trained_on": bundle.trained_on,
             "validated_on": bundle.validated_on,
             "phantom_trained": bundle.phantom_trained,
+            "changed": [str(one) for one in changed_sizes(opened, runtime_of(settings.worker))],
         },
         "unplaced_instances": content["instances"].get(Placement.NEW.value, 0),
         **content,
@@ -112,6 +116,8 @@ def _print(data: dict[str, Any]) -> None:
     show_text(
         f"model {model['name']} {model['version']}, sha256 {model['sha256'][:12]}; trained on {model['trained_on']}"
     )
+    if model["changed"]:
+        show_text(f"it runs with {', '.join(model['changed'])}, as [worker] says: docs/speed.md")
     if model["phantom_trained"]:
         show_text("this model was trained on a phantom: its findings say nothing about real patients")
     show_table("Images", ("placement", "number"), data["instances"].items())

@@ -11,7 +11,7 @@ import typer
 LARGEST_ID: Final = 2**31 - 1  # of a row: the numbers are 32-bit integers in PostgreSQL
 
 if TYPE_CHECKING:
-    from config.settings import Settings
+    from config.settings import Settings, WorkerSettings
     from storage.database import Database
 
 
@@ -29,6 +29,16 @@ def settings_of(context: typer.Context) -> "Settings":
     quiet_logs()
     options = context.find_object(GlobalOptions) or GlobalOptions()
     return load_settings(options.config)
+
+
+def worker_settings_of(context: typer.Context) -> "WorkerSettings":
+    """For commands that need no node: those of the settings file, or as shipped where none is named or lies here."""
+    from config.settings import DEFAULT_CONFIG_PATH, WorkerSettings
+
+    options = context.find_object(GlobalOptions) or GlobalOptions()
+    if options.config is None and not DEFAULT_CONFIG_PATH.is_file():
+        return WorkerSettings()
+    return settings_of(context).worker
 
 
 def quiet_logs() -> None:

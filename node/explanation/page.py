@@ -43,6 +43,7 @@ def explanation_page(told: ExplainedCase, *, subject: str, stored: Outcome | Non
             heading(f"{headline(findings)}: why?", level=1),
             paragraph(impression(findings), css_class="lead"),
             paragraph(f"Explained: {subject}. {RESEARCH_USE} {_HOLDS}", css_class="quiet"),
+            paragraph(sentences.sizes(findings.parameters)),
             _disagreement(told, stored),
             heading("How it was decided"),
             _votes(told, names),

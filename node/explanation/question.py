@@ -1,7 +1,7 @@
 """What is to be explained: a case that the node answered, or files of a folder."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from inference.findings import Findings
 from inference.findings_json import from_json
 from inference.heads import DAMAGED, is_disk_error
 from inference.pipeline import bundle_identity, load_pipeline
+from inference.runtime import Runtime
 from node.errors import NodeError
 from storage import cases
 from storage.files import FileStore
@@ -28,10 +29,11 @@ class Question:
     subject: str  # without patient data
     case: Case
     bundle: Path | None  # None: the demo bundle
+    runtime: Runtime
     answered: Findings | None = None  # what the node sent, where it did
 
 
-def of_files(folder: Path, bundle: Path | None) -> Question:
+def of_files(folder: Path, bundle: Path | None, runtime: Runtime) -> Question:
     """All files below a folder. Raises NodeError where there is none, or where they are of several patients."""
     files = tuple(sorted(file for file in folder.rglob("*") if file.is_file()))
     if not files:
@@ -39,7 +41,8 @@ def of_files(folder: Path, bundle: Path | None) -> Question:
     patients = len({patient for file in files if (patient := _patient_of(file)) is not None})
     if patients > 1:
         raise NodeError(f"{folder} holds images of {patients} patients: name a folder with the files of one")
-    return Question(subject=f"{len(files)} files", case=Case(case_id="files", files=files), bundle=bundle)
+    case = Case(case_id="files", files=files)
+    return Question(subject=f"{len(files)} files", case=case, bundle=bundle, runtime=runtime)
 
 
 def _patient_of(file: Path) -> tuple[str, str] | None:
@@ -53,8 +56,11 @@ def _patient_of(file: Path) -> tuple[str, str] | None:
         return None
 
 
-def of_case(session: Session, case: CaseRow, files: FileStore, bundle: Path | None) -> Question:
-    """The newest revision. Raises NodeError where it is not answered, its images are gone, or the weights differ."""
+def of_case(session: Session, case: CaseRow, files: FileStore, bundle: Path | None, runtime: Runtime) -> Question:
+    """The newest revision, at the sizes that answered it, whatever `runtime` says of them.
+
+    Raises NodeError where it is not answered, its images are gone, or the weights differ.
+    """
     result = cases.result(session, case.id, case.revision)
     if result is None:
         raise NodeError(f"case {case.id} has no answer yet: it is {case.state}; `spinenode case show {case.id}`")
@@ -75,7 +81,18 @@ def of_case(session: Session, case: CaseRow, files: FileStore, bundle: Path | No
         subject=f"case {case.id}, revision {case.revision}",
         case=Case(case_id=str(case.id), files=paths),
         bundle=bundle,
+        runtime=_as_answered(runtime, findings.parameters),
         answered=findings,
+    )
+
+
+def _as_answered(runtime: Runtime, parameters: Mapping[str, float]) -> Runtime:
+    """An answer names a size where it is not the bundle's own."""
+    image_size, proposals = (parameters.get(name) for name in ("image_size", "proposals"))
+    return replace(
+        runtime,
+        image_size=None if image_size is None else int(image_size),
+        proposals=None if proposals is None else int(proposals),
     )
 
 
@@ -84,7 +101,7 @@ def answer(question: Question, *, report: Callable[[str, int, int], None]) -> "E
     from inference.wff.case_explanation import explain_case
     from inference.wff.pipeline import WffPipeline
 
-    pipeline = load_pipeline(question.bundle)
+    pipeline = load_pipeline(question.bundle, runtime=question.runtime)
     if not isinstance(pipeline, WffPipeline):
         raise ExplanationError(f"{question.bundle} is for another pipeline than wff, which alone can be explained")
     return explain_case(pipeline, question.case, progress=report)

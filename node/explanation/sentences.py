@@ -1,7 +1,7 @@
 """The words of the explanation page."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from inference.findings import BundleIdentity, Verdict
@@ -14,9 +14,10 @@ from inference.wff.what_ifs import Change, Outcome, WhatIf, WhatIfs
 from node.report.wording import KIND, counted, percent
 
 SALIENCY: Final = (
-    "The tint shows where the sequence classifier's output is sensitive: how far its log odds move when a small part "
-    "of the clip is covered. It is not a proof. It does not show that the classifier is right, or that a place is "
-    "abnormal, and two places that tell the same can hide each other. Each map is scaled to its own strongest place."
+    "The tint shows where the sequence classifier's output (M) is sensitive. Windows of the clip are covered with its "
+    "mean gray, one after the other; a place is tinted by how far M moved, in either direction, on the mean of the "
+    "windows that covered it. Each map is scaled to its own strongest place. It is not a proof. It does not show that "
+    "the classifier is right, or that a place is abnormal, and two places that tell the same can hide each other."
 )
 EQUATION: Final = (
     "P is the weighted mean of the terms that are known: D, the detector's class on this image; M, the sequence "
@@ -133,14 +134,23 @@ def age(told: WhatIfs, probability: float | None, table: Sequence[float]) -> str
 
 
 def strength(saliency: Saliency) -> str:
-    said = f"Covering the strongest place moves the log odds by {saliency.strongest:.2f}."
-    return f"{said} That is little: no single place matters much." if saliency.is_weak else said
+    """The largest change that a single covered window made."""
+    window = f"a fifth of the region wide and high, {counted(saliency.slices_covered, 'slice')} deep"
+    moved = f"{100 * saliency.strongest:.1f} points, from {percent(saliency.uncovered)} to {percent(saliency.covered)}"
+    said = f"Covering one window ({window}) moves M by at most {moved}."
+    return f"{said} That is little: no single window matters much." if saliency.is_weak else said
 
 
 def disagreement(stored: Outcome, now: Outcome) -> str:
     """Empty where the case gives the same answer again."""
     same = stored.verdict is now.verdict and abs((stored.probability or 0.0) - (now.probability or 0.0)) < 0.01
     return "" if same else f"The case was answered with {outcome(stored)}; examined again it gives {outcome(now)}."
+
+
+def sizes(parameters: Mapping[str, float]) -> str:
+    """Empty where the networks ran at the sizes of their bundle."""
+    others = [f"{name} {parameters[name]:g}" for name in ("image_size", "proposals") if name in parameters]
+    return f"The networks ran with {' and '.join(others)}, other than their bundle says." if others else ""
 
 
 def image(index: int, slices: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import inference
-from bench.limits import gigaflops
+from bench.limits import PeakMemory, gigaflops
 from bench.networks import PlainLoop, assert_same, load, patient, share_within_a_pixel
 from inference.findings import Box, Verdict
 from inference.runtime import Device, Runtime
@@ -16,6 +16,7 @@ from inference.wff.model import WffModel
 from inference.wff.reading import DetectedBox
 
 torch.set_num_threads(1)
+ONE_ROUND = ["--size", "demo", "--device", "cpu", "--threads", "1", "--slices", "1", "--rounds", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +26,10 @@ def model() -> WffModel:
 
 @pytest.mark.slow
 def test_one_run_tells_the_ratio_the_stages_the_limits_and_the_memory(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--size", "demo", "--device", "cpu", "--threads", "1", "--slices", "1", "--rounds", "1", "--json"]
-
-    inference.main(arguments)
+    inference.main([*ONE_ROUND, "--json"])
 
     told = json.loads(capsys.readouterr().out)
+    assert told["changed"] == []
     assert (told["slices"], told["sequences"], told["boxes"]["share_within_a_pixel"]) == (4, 4, 1.0)
     assert told["boxes"]["same"] > 3
     assert told["ratio"] == pytest.approx(
@@ -38,6 +38,82 @@ def test_one_run_tells_the_ratio_the_stages_the_limits_and_the_memory(capsys: py
     assert set(told["stage_seconds"]) == {"detector", "crops", "sequence", "fusion"}
     assert all(mib > 100 for mib in told["peak_memory_mib"].values())
     assert all(0 < share < 1.5 for share in told["limits"]["share_of_peak"].values())
+
+
+@pytest.mark.slow
+def test_both_contenders_run_at_the_sizes_that_were_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same boxes of both are asserted before anything is told."""
+    inference.main([*ONE_ROUND, "--image-size", "128", "--proposals", "9"])
+
+    told = capsys.readouterr().out
+    assert "image_size 128 instead of 256, proposals 9 instead of" in told
+    assert "'share_within_a_pixel': 1.0" in told
+    assert "p95" not in told
+
+
+def test_a_95th_percentile_is_told_from_twenty_rounds_on() -> None:
+    assert "p95" not in inference.spread([1.0] * 19)
+    assert inference.spread([*map(float, range(1, 21))])["p95"] == 19.0
+
+
+def test_each_contender_is_measured_against_the_peak_of_its_own_numbers(
+    model: WffModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peaks = {torch.float32: 10.0, torch.bfloat16: 80.0}
+    monkeypatch.setattr(inference, "peak_gigaflops_per_s", lambda _device, dtype: peaks[dtype])
+    contenders = [
+        inference.Contender("ours", lambda: None, torch.bfloat16),
+        inference.Contender("plain", lambda: None, torch.float32),
+    ]
+
+    measured = inference.in_turn(contenders, PeakMemory(model.device), model.device, rounds=2)
+
+    assert (measured["ours"].peak, measured["plain"].peak) == (80.0, 10.0)
+    assert [len(one.seconds) for one in measured.values()] == [2, 2]
+
+
+class FakeAllocator:
+    """torch.cuda's counters, in bytes."""
+
+    def __init__(self) -> None:
+        self.allocated = self.peak = 0
+
+    def take(self, mib: int) -> None:
+        self.allocated += mib * 2**20
+        self.peak = max(self.peak, self.allocated)
+
+    def reset(self) -> None:
+        self.peak = self.allocated
+
+
+@pytest.fixture
+def allocator(monkeypatch: pytest.MonkeyPatch) -> FakeAllocator:
+    fake = FakeAllocator()
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: fake.allocated)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: fake.allocated)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: fake.peak)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", fake.reset)
+    return fake
+
+
+def test_on_a_gpu_the_memory_of_a_contender_is_its_own(allocator: FakeAllocator) -> None:
+    """What the other one holds and took is not counted."""
+    memory = PeakMemory(torch.device("cuda"))
+    allocator.take(100)
+    ours = memory.newly_held()
+    allocator.take(300)
+    theirs = memory.newly_held()
+
+    memory.reset()
+    allocator.take(50)
+    allocator.take(-50)
+    during_ours = memory.mib()
+    memory.reset()
+    allocator.take(20)
+
+    assert (ours, theirs) == (100.0, 300.0)
+    assert (during_ours, memory.mib()) == (50.0, 20.0)
 
 
 def test_the_plain_loop_runs_torchvisions_own_kernel_and_leaves_ours_as_it_was(

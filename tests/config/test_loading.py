@@ -137,6 +137,23 @@ def test_relative_paths_of_the_file_count_from_its_folder(tmp_path: Path) -> Non
     assert settings.worker.bundle == tmp_path / "models" / "one"
 
 
+def test_a_site_may_choose_the_size_of_images_and_the_number_of_proposals(tmp_path: Path) -> None:
+    chosen = load_settings(write(tmp_path, "[worker]\nimage_size = 320\nproposals = 100\n")).worker
+    left = load_settings(write(tmp_path, "")).worker
+
+    assert (chosen.image_size, chosen.proposals) == (320, 100)
+    assert (left.image_size, left.proposals) == (None, None)
+
+
+def test_an_image_size_that_the_networks_cannot_take_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path, "[worker]\nimage_size = 300\nproposals = 0\n")
+
+    message = faults_of(path)
+
+    assert "worker.image_size: read 300: Input should be a multiple of 64" in message
+    assert "worker.proposals: read 0" in message
+
+
 def test_without_a_data_dir_the_default_lies_beside_the_file(tmp_path: Path) -> None:
     path = write(tmp_path, "")
 

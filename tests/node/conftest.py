@@ -1,6 +1,7 @@
 """What the tests of grouping, worker and commands share: a clock that tests turn, a memory, received images."""
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,15 @@ import structlog
 from pydantic import SecretStr
 
 from config.settings import DestinationSettings, GroupingSettings, RouteSettings, Settings, StorageSettings
+from inference.case import Case
+from inference.findings import Findings
+from inference.phantom import PhantomConfig, generate_patient
+from inference.phantom.dicom import write_study
+from inference.pipeline import load_pipeline
 from storage.database import Database
 from storage.files import FileStore
 from storage.instances import InstanceRecorder, NewInstance, Outcome
+from tests.node.micro_bundle import UNTRAINED_TAU, write_micro_bundle
 
 START = datetime(2026, 11, 2, 8, 0, tzinfo=UTC)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -68,6 +75,35 @@ def settings(database_url: str, data_dir: Path) -> Settings:
         grouping=GroupingSettings(quiet_s=30, gap_wait_s=120),
         storage=StorageSettings(data_dir=data_dir, database_url=SecretStr(database_url)),
     )
+
+
+@pytest.fixture(scope="session")
+def voting_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model in which all three voices count."""
+    folder = tmp_path_factory.mktemp("bundles") / "micro"
+    write_micro_bundle(folder, tau=UNTRAINED_TAU)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spine_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """DICOM files of a phantom patient."""
+    folder = tmp_path_factory.mktemp("study")
+    write_study(generate_patient(0, seed=7, config=PhantomConfig(matrix=64)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spine_findings(voting_bundle: Path, spine_study: Path) -> Findings:
+    """What the voting bundle says of them."""
+    files = tuple(sorted(file for file in spine_study.rglob("*") if file.is_file()))
+    return load_pipeline(voting_bundle, device="cpu", threads=1).run(Case(case_id="c", files=files))
+
+
+@pytest.fixture
+def no_settings_in_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SPINENODE_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

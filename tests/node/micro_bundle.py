@@ -1,15 +1,17 @@
 """A bundle of the smallest nets, untrained: enough to start a node, of no worth as a model."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from inference.bundle import LICENSE, MODEL_CARD, write_bundle
 from inference.findings import BundleIdentity
 
 SEED = 5
+UNTRAINED_TAU = 0.06  # untrained nets give low scores
 
 
-def write_micro_bundle(folder: Path) -> BundleIdentity:
+def write_micro_bundle(folder: Path, *, tau: float | None = None) -> BundleIdentity:
+    """With `UNTRAINED_TAU` its slices vote, with that of the configuration hardly any."""
     import torch
 
     from inference.wff.age import REFERENCE_TABLE
@@ -20,6 +22,8 @@ def write_micro_bundle(folder: Path) -> BundleIdentity:
 
     folder.mkdir(parents=True)
     config = micro_config()
+    if tau is not None:
+        config = replace(config, fusion=replace(config.fusion, tau=tau))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         save_weights(Detector(config.detector), folder / f"{DETECTOR}.safetensors")

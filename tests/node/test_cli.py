@@ -250,6 +250,19 @@ def test_db_upgrade_makes_the_database_that_status_reads(terminal: Terminal) -> 
     assert status["model"]["phantom_trained"] is True
 
 
+def test_status_tells_which_size_the_site_chose(terminal: Terminal) -> None:
+    assert terminal.run("db", "upgrade") == 0
+    before = terminal.data("status")["model"]
+    terminal.config.write_text(terminal.config.read_text().replace("[worker]", "[worker]\nimage_size = 64"))
+
+    after = terminal.data("status")["model"]
+
+    assert before["changed"] == []
+    assert after["changed"] == ["image_size 64 instead of 128"]
+    assert terminal.run("status") == 0
+    assert "runs with image_size 64 instead of 128" in " ".join(terminal.out.split())
+
+
 def test_status_counts_images_cases_and_deliveries(
     terminal: Terminal, memory: tuple[Database, FileStore, Settings], clock: Clock
 ) -> None:

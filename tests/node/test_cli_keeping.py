@@ -11,71 +11,37 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from sqlalchemy import select, update
 
-from config.loading import load_settings
-from config.settings import Settings
-from node.cli import main
 from node.commitment.holdings import Wanted
-from node.grouping import place_new_instances
 from node.part10 import file_prefix
 from node.running_node import LOCK_FILE, is_running
 from storage import quarantine
-from storage.database import Database, upgrade
-from storage.files import FileStore
 from storage.new_quarantined import NewQuarantined
 from storage.schema import DeliveryRow, InstanceRow
-from tests.node.case_images import PATIENT_ID, PATIENT_NAME, mr_image, take_in, write_dataset_to
+from tests.node.case_images import PATIENT_ID, PATIENT_NAME, mr_image, write_dataset_to
 from tests.node.conftest import Clock
+from tests.node.typed_node import PACS, TypedNode
 
 DAY_S = 86_400.0
 
 
-class Operator:
-    """Types commands on a node that only forwards, and reads the answers."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
-        self.config = folder / "spinenode.toml"
-        self.config.write_text(
-            f"""
+SETTINGS = f"""{PACS}
 [receiver]
 minimum_free_bytes = 0
-[storage]
-data_dir = "{folder / "data"}"
 [[callers]]
 ae_title = "SCANNER"
 addresses = ["127.0.0.1"]
-[[destinations]]
-name = "pacs"
-ae_title = "PACS"
-host = "127.0.0.1"
-port = 1
-timeout_s = 1
 [[routes]]
 name = "forward"
 pipeline = "none"
 forward_originals_to = ["pacs"]
 """
-        )
-        self.settings: Settings = load_settings(self.config)
-        upgrade(self.settings.storage.url())
-        self.database = Database(self.settings.storage.url(), clock=clock)
-        self.files = FileStore(self.settings.storage.data_dir)
-        self.clock = clock
-        self._capsys = capsys
-        self.out = self.err = ""
 
-    def types(self, *arguments: str) -> int:
-        self._capsys.readouterr()
-        status = main(["--config", str(self.config), *arguments])
-        self.out, self.err = self._capsys.readouterr()
-        return status
 
-    def reads(self, *arguments: str) -> object:
-        self.types(*arguments, "--json")
-        return json.loads(self.out)
+class Operator(TypedNode):
+    """Types commands on a node that only forwards."""
 
     def receive(self, *numbers: int) -> None:
-        take_in(self.database, self.files, *map(mr_image, numbers), clock=self.clock)
-        place_new_instances(self.database, self.settings)
+        self.take_in(*map(mr_image, numbers))
 
     def refuse(self, content: bytes, sop_instance_uid: str = "2.25.10001") -> None:
         """Keep an object in quarantine, as the receiver does."""
@@ -120,16 +86,14 @@ forward_originals_to = ["pacs"]
 def operator(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    no_settings_in_environment: None,
     logging_as_before: None,
 ) -> Operator:
-    for name in [name for name in os.environ if name.startswith("SPINENODE_")]:
-        monkeypatch.delenv(name)
     from datetime import UTC, datetime, timedelta
 
     clock = Clock()
     clock.time = datetime.now(UTC) - timedelta(days=60)
-    return Operator(tmp_path, capsys, clock)
+    return Operator(tmp_path, capsys, clock, SETTINGS)
 
 
 def test_verify_of_a_clean_node_says_so_and_succeeds(operator: Operator) -> None:
@@ -187,10 +151,11 @@ def test_verify_asks_the_destinations_and_tells_what_they_lack(
     operator.receive(1)
     operator.delivered()
 
-    answer = operator.reads("verify", "--ask-pacs")
+    status = operator.types("verify", "--ask-pacs", "--json")
 
-    assert answer["clean"] is clean  # type: ignore[index]
-    assert answer["destinations"] == counts  # type: ignore[index]
+    answer = json.loads(operator.out)
+    assert (status == 0, answer["clean"]) == (clean, clean)
+    assert answer["destinations"] == counts
 
 
 def test_retention_tells_what_would_go_and_then_takes_it(operator: Operator) -> None:
@@ -228,7 +193,7 @@ def data_set(number: int) -> bytes:
 def test_quarantine_is_listed_and_shown_without_patient_data(operator: Operator) -> None:
     operator.refuse(b"Musterfrau^Erika is no data set")
 
-    (row,) = operator.reads("quarantine", "list")  # type: ignore[misc]
+    (row,) = operator.reads("quarantine", "list")
     shown = operator.reads("quarantine", "show", "1")
 
     assert row == shown
@@ -250,7 +215,7 @@ def test_a_refused_object_can_be_exported(operator: Operator, tmp_path: Path) ->
 def test_what_can_be_read_today_leaves_the_quarantine_and_is_an_instance(operator: Operator) -> None:
     operator.refuse(data_set(1))
 
-    (result,) = operator.reads("quarantine", "retry", "1")  # type: ignore[misc]
+    (result,) = operator.reads("quarantine", "retry", "1")
 
     assert result == {"id": 1, "outcome": "new", "reason": ""}
     (instance,) = operator.instances()
@@ -268,7 +233,7 @@ def test_what_cannot_be_read_today_either_stays_and_the_others_leave(operator: O
 
     assert [one["outcome"] for one in json.loads(operator.out)] == ["refused", "new", "refused"]
     assert "2 of 3" in operator.err
-    assert [row["id"] for row in operator.reads("quarantine", "list")] == [3, 1]  # type: ignore[union-attr]
+    assert [row["id"] for row in operator.reads("quarantine", "list")] == [3, 1]
     assert operator.types("verify") == 0
 
 

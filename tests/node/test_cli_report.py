@@ -1,7 +1,5 @@
 """`spinenode report show` as an operator types it."""
 
-import json
-import os
 import re
 import stat
 from html.parser import HTMLParser
@@ -15,82 +13,36 @@ from PIL import Image
 from pydicom import dcmread
 from sqlalchemy import select, update
 
-from config.loading import load_settings
 from config.reporting import OBJECT_NAMES, ObjectName, ReportSettings
 from inference.findings import Verdict
 from node.answer import Stopwatch, Work, make_report
-from node.cli import main
-from node.grouping import complete_cases, place_new_instances
 from node.report.pictures import drawing
 from storage import cases
-from storage.database import Database, upgrade
-from storage.files import FileStore
 from storage.schema import InstanceRow, ReportObjectRow
-from tests.node.case_images import take_in
 from tests.node.conftest import Clock
 from tests.node.report.report_sources import Study, classic_study, enhanced_study, findings_of
+from tests.node.typed_node import TypedNode
 
 PATIENT = ("Doe", "Jane", "P-0001")
 
 
-class Node:
-    """A node's memory, and the commands on it."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
-        self.config = folder / "spinenode.toml"
-        self.config.write_text(
-            f"""
-[storage]
-data_dir = "{folder / "data"}"
-[[destinations]]
-name = "pacs"
-ae_title = "PACS"
-host = "127.0.0.1"
-port = 1
-[[routes]]
-name = "spine"
-results_to = ["pacs"]
-"""
-        )
-        self.settings = load_settings(self.config)
-        upgrade(self.settings.storage.url())
-        self.database = Database(self.settings.storage.url(), clock=clock)
-        self.files = FileStore(self.settings.storage.data_dir)
-        self.clock = clock
-        self.out = self.err = ""
-        self._capsys = capsys
-
-    def types(self, *arguments: str | Path) -> int:
-        self._capsys.readouterr()
-        status = main(["--config", str(self.config), *map(str, arguments)])
-        self.out, self.err = self._capsys.readouterr()
-        return status
-
-    def reads(self, *arguments: str | Path) -> Any:
-        assert self.types(*arguments, "--json") == 0, self.err
-        return json.loads(self.out)
+class Node(TypedNode):
+    """It answers cases with reports."""
 
     def receive(self, study: Study) -> None:
         images = [dcmread(path) for path in study.files.values()]
         for image in images:
             image.FrameOfReferenceUID = "2.25.5000"
-        take_in(self.database, self.files, *images, clock=self.clock)
-        place_new_instances(self.database, self.settings)
+        self.take_in(*images)
 
     def answer(self, study: Study, verdict: str, objects: tuple[ObjectName, ...] = OBJECT_NAMES) -> None:
         """As the worker answers a case."""
-        self.clock.pass_s(3600)
-        complete_cases(self.database, self.settings)
-        with self.database.transaction() as session:
-            claim = cases.claim(session, owner="w", now=self.clock(), lease_s=60, maximum_attempts=3)
-            assert claim is not None
+        claim = self.claim()
+        with self.database.reading() as session:
             instances = tuple(cases.instances_of(session, claim.case_id))
         work = Work(claim=claim, instances=instances, predecessor=None)
         made = make_report(findings_of(study, verdict), work, self.files, ReportSettings(objects=objects), Stopwatch())
-        with self.database.transaction() as session:
-            cases.report(
-                session, claim, findings={}, objects=made, destinations=["pacs"], failed_reason=None, now=self.clock()
-            )
+        self.report(claim, {}, made)
 
     def report_rows(self) -> list[ReportObjectRow]:
         with self.database.reading() as session:
@@ -121,10 +73,9 @@ def node(
     capsys: pytest.CaptureFixture[str],
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
+    no_settings_in_environment: None,
     logging_as_before: None,
 ) -> Node:
-    for name in [name for name in os.environ if name.startswith("SPINENODE_")]:
-        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return Node(tmp_path, capsys, clock)
 

@@ -43,6 +43,28 @@ def test_it_writes_both_files_and_shows_the_strategies(
     assert (tmp_path / "out" / "evaluation.html").is_file()
 
 
+def test_another_size_of_images_is_measured_and_told(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patients(tmp_path / "data", CASES)
+
+    status = evaluate(tmp_path, bundle, "--image-size", "192", "--proposals", "5")
+
+    told = "image_size 192 instead of 128, proposals 5 instead of 30"
+    assert status == 0
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["subject"]["runs_with"] == told
+    assert told in (tmp_path / "out" / "evaluation.html").read_text()
+
+
+def test_a_size_that_the_networks_cannot_take_is_wrong_usage(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tmp_path, bundle, "--image-size", "300") == 2
+
+    assert "multiple of 64" in capsys.readouterr().err
+
+
 def test_patients_of_one_class_end_in_one_line(
     tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,8 +39,7 @@ def sequences(
     logits = {kind: np.array([_logit(one[kind]) for one in readings]) for kind in SequenceKind}
     t1, fs = SequenceKind.T1, SequenceKind.T2FS
     return [
-        _effect(patients, signs, Sign.T1_DARK, (t1, logits[t1]), (fs, logits[fs])),
-        _effect(patients, signs, Sign.FS_BRIGHT, (fs, logits[fs]), (t1, logits[t1])),
+        *_effects(patients, signs, logits[t1], logits[fs]),
         *(_alone(patients, readings, signs, kind) for kind in SequenceKind),
     ]
 
@@ -55,33 +54,45 @@ def visible_log_odds(signs: NDArray[np.float64], kind: SequenceKind) -> Logits:
     return whole - unseen
 
 
-def _effect(
-    patients: SamePatients,
-    signs: NDArray[np.float64],
-    sign: Sign,
-    shown: tuple[SequenceKind, Logits],
-    hidden: tuple[SequenceKind, Logits],
-) -> Finding:
-    """What the sign adds to the logit on the kind that shows it, less what it adds on the kind that hides it."""
-    column = 1 + list(Sign).index(sign)
+def _effects(patients: SamePatients, signs: NDArray[np.float64], t1: Logits, fs: Logits) -> list[Finding]:
+    """What a sign adds to the logit on the kind that shows it, less what it adds on the kind that hides it."""
+    dark, bright = (1 + list(Sign).index(sign) for sign in (Sign.T1_DARK, Sign.FS_BRIGHT))
 
-    def on(weights: Weights) -> NDArray[np.float64]:
-        return np.array([_slopes(signs, shown[1] - hidden[1], row)[column] for row in weights])
+    def estimate(logits: Logits, column: int) -> Estimate:
+        return patients.resampling.estimate(lambda weights: _slopes_of(signs, logits, weights)[:, column])
 
-    def of(logits: Logits) -> Estimate:
-        return patients.resampling.estimate(
-            lambda weights: np.array([_slopes(signs, logits, row)[column] for row in weights])
-        )
+    def both(weights: Weights) -> NDArray[np.float64]:
+        slopes = _slopes_of(signs, t1 - fs, weights)
+        return np.asarray(slopes[:, dark] - slopes[:, bright])
 
-    excess = patients.resampling.estimate(on)
-    return from_estimate(
-        Item.SEQUENCES,
-        f"what the sign {sign} adds to the logit on {shown[0]}, less what it adds on {hidden[0]}",
-        excess,
-        "> 0",
-        holds=excess.low > 0.0,
-        beside=f"{len(signs)} patients; {shown[0]} {of(shown[1])}, {hidden[0]} {of(hidden[1])}",
-    )
+    on_t1, on_fs, whole = estimate(t1 - fs, dark), estimate(fs - t1, bright), patients.resampling.estimate(both)
+    adds = "adds to the logit on"
+    return [
+        from_estimate(
+            Item.SEQUENCES,
+            f"what t1_dark {adds} T1, less on T2FS",
+            on_t1,
+            "> 0",
+            holds=on_t1.value > 0.0,
+            beside=f"T1 {estimate(t1, dark)}, T2FS {estimate(fs, dark)}",
+        ),
+        from_estimate(
+            Item.SEQUENCES,
+            f"what fs_bright {adds} T2FS, less on T1",
+            on_fs,
+            "> 0",
+            holds=on_fs.value > 0.0,
+            beside=f"T2FS {estimate(fs, bright)}, T1 {estimate(t1, bright)}",
+        ),
+        from_estimate(
+            Item.SEQUENCES,
+            "both together",
+            whole,
+            "interval above 0",
+            holds=whole.low > 0.0,
+            beside=f"{len(signs)} patients",
+        ),
+    ]
 
 
 def _alone(
@@ -98,6 +109,11 @@ def _alone(
         holds=above.low <= 0.0,
         beside=f"{patients.area(model)}, oracle {patients.area(oracle)}, hidden: {', '.join(HIDDEN[kind]) or 'none'}",
     )
+
+
+def _slopes_of(signs: NDArray[np.float64], logits: Logits, weights: Weights) -> NDArray[np.float64]:
+    """(resamples, 10)."""
+    return np.array([_slopes(signs, logits, row) for row in weights])
 
 
 def _slopes(signs: NDArray[np.float64], logits: Logits, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,8 +16,8 @@ from inference.wff.measurement import (
     ClassifiedPatient,
     DetectedPatient,
     choose_tau,
-    choose_weights,
     classify_all,
+    weights_with_least_loss,
 )
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.phantom_verification.cohorts import PLAIN, Cohort, Cohorts
@@ -68,7 +68,9 @@ def train_whole(where: Workplace, cohorts: Cohorts) -> Framework:
         return detections_of(fitting, f"{_WHOLE}/{name}", settings, model, cohort.patients)
 
     tuning = detected("tuning", cohorts.tuning)
-    model = model.with_fusion(choose_weights(model, tuning, choose_tau(tuning)))
+    base = replace(model.config.fusion, tau=choose_tau(tuning))
+    with_lesion = [one for one in tuning if one.patient.verdict is not None]
+    model = model.with_fusion(weights_with_least_loss(classify_all(model, with_lesion, base), base))
 
     def classified(name: str, cohort: Cohort) -> tuple[ClassifiedPatient, ...]:
         return tuple(classify_all(model, detected(name, cohort), model.config.fusion))

@@ -52,6 +52,18 @@ class Movement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMovement:
+    """Mirror, flip, turn and stretch a clip."""
+
+    mirror_probability: float = key(
+        0.0, "slices in reverse order: the body's left and right change places", least=0, most=1
+    )
+    flip_probability: float = key(0.0, "head to foot; the spine is not symmetric that way", least=0.0, most=1.0)
+    turn_degrees: float = key(0.0, "at most, either way, in the plane of the slices", least=0.0, most=180.0)
+    stretch: float = key(0.0, "at most, of both sides alike, as a share", least=0.0, most=0.9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GreyChanges:
     """Grey values 0..255."""
 
@@ -219,3 +231,19 @@ def _resized(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np
         x, size=(height, width), mode="bilinear", antialias=True, align_corners=False
     )[0, 0].numpy()
     return resized
+
+
+def move_clip(clip: Tensor, config: ClipMovement, rng: np.random.Generator) -> Tensor:
+    """(N, Y, X) -> the same shape; what lies outside is filled with the nearest edge."""
+    if rng.random() < config.mirror_probability:
+        clip = clip.flip(0)
+    if rng.random() < config.flip_probability:
+        clip = clip.flip(1)
+    if config.turn_degrees == config.stretch == 0.0:
+        return clip
+    angle = np.deg2rad(rng.uniform(-config.turn_degrees, config.turn_degrees))
+    scale = rng.uniform(1.0 - config.stretch, 1.0 + config.stretch)
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = torch.tensor([[[cosine, -sine, 0.0], [sine, cosine, 0.0]]], dtype=clip.dtype)
+    grid = functional.affine_grid(matrix, [1, *clip.shape], align_corners=False)
+    return functional.grid_sample(clip[None], grid, padding_mode="border", align_corners=False)[0]

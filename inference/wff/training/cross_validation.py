@@ -11,10 +11,10 @@ from typing import Any
 
 import structlog
 
-from inference.evaluation.diagnosis import Diagnosis, Performance, performance
+from inference.evaluation.diagnosis import Performance, performance
 from inference.evaluation.intervals import Resampling
-from inference.findings import Verdict
 from inference.wff.config import FusionConfig
+from inference.wff.evaluation import diagnosis_of
 from inference.wff.measurement import (
     ClassifiedPatient,
     DetectedPatient,
@@ -100,16 +100,5 @@ def _with_lesion(detected: Sequence[DetectedPatient]) -> list[DetectedPatient]:
 
 
 def _performance(classified: Sequence[ClassifiedPatient], fusion: FusionConfig, *, seed: int) -> Performance:
-    said = [_diagnosis(one, fusion) for one in classified]
+    said = [diagnosis_of(one, fusion) for one in classified]
     return performance(said, Resampling([one.is_malignant for one in said], seed=seed))
-
-
-def _diagnosis(one: ClassifiedPatient, fusion: FusionConfig) -> Diagnosis:
-    reading = one.read(fusion)
-    return Diagnosis(
-        patient_id=one.patient.patient_id,
-        is_malignant=one.patient.verdict is Verdict.MALIGNANT,
-        said_malignant=reading.vote is not None and reading.vote.verdict is Verdict.MALIGNANT,
-        probability=None if reading.vote is None else reading.vote.mean,
-        vote_fraction=reading.vote_fraction_malignant,
-    )

@@ -6,12 +6,11 @@ process, step). A run that was killed goes on from its last checkpoint. On the C
 last bit, with one or two processes; sums over three or more processes may be ordered otherwise after a restart.
 
 One process with a batch of 2n and two processes with n each draw the same slices. They end with the same weights up to
-rounding where the loss of a batch is a mean over its items and the network draws nothing: the sequence classifier
-without dropout. The detector's losses are means over the boxes of a process and its proposals are drawn by each
-process, so there both are estimates of the same thing.
+rounding where the loss of a batch is a mean over its items and nothing but the items is drawn: the sequence classifier
+without dropout and mixup. The detector's losses are means over the boxes of a process and its proposals are drawn by
+each process, so there both are estimates of the same thing.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +25,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from inference.errors import TrainingError
 from inference.wff.training.checkpoint import load_checkpoint, save_checkpoint
+from inference.wff.training.divergence import require_finite, require_scale
 from inference.wff.training.durable_files import write_durably
 from inference.wff.training.journal import Journal, JournalWriter
 from inference.wff.training.optimisation import learning_rate_at, optimiser_of, peak_learning_rate
@@ -71,10 +70,6 @@ class Plan:
     checkpoint_every: int
     log_every: int
     device: str  # "cpu" or "cuda"; of several processes each takes its own GPU
-
-
-class TrainingFailed(TrainingError):
-    """A number is not finite; the message names the step and the parts."""
 
 
 Progress = Callable[[int, float], None]  # steps done, mean loss of late
@@ -183,7 +178,7 @@ class _Trainer:
         losses: dict[str, Tensor] = self._module(items)
         loss = torch.stack(list(losses.values())).sum()
         parts = {name: float(part.detach()) for name, part in losses.items()}
-        _require_finite("loss", float(loss.detach()), step, parts)
+        require_finite("loss", float(loss.detach()), step, parts)
         rate = learning_rate_at(step, settings, steps=self._plan.steps, peak=self._peak)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -192,9 +187,10 @@ class _Trainer:
         self._scaler.unscale_(self._optimiser)
         length = nn.utils.clip_grad_norm_(self._net.parameters(), settings.clip_norm)
         if not self._scaler.is_enabled():  # the scaler leaves out a step that overflowed, and scales less
-            _require_finite("length of the gradient", float(length), step, parts)
+            require_finite("length of the gradient", float(length), step, parts)
         self._scaler.step(self._optimiser)
         self._scaler.update()
+        require_scale(self._scaler, step, parts)
         if self._rank == 0:
             _follow(self.average, self._net, min(settings.average_decay, (1 + step) / (10 + step)))
         return float(loss.detach()), parts, rate
@@ -237,13 +233,6 @@ def _batches(
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _require_finite(what: str, value: float, step: int, parts: dict[str, float]) -> None:
-    if not math.isfinite(value):
-        raise TrainingFailed(
-            f"step {step + 1}: {what} is {value}, parts {parts}; lower the learning rate or look at the data"
-        )
 
 
 @torch.no_grad()

@@ -71,8 +71,8 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
     starting_weights = tuple(map(starting_weights_of, candidates))
     license_text(settings.bundle.license_file)
     patients = tuple(open_data_set(data))
-    splits = splits_for(patients, settings.cross_validation, seed=settings.seed)
     facts = data_facts(data, patients)
+    splits = splits_for(patients, settings.cross_validation, seed=settings.seed, data_sha256=facts.sha256)
     return Prepared(
         settings=settings,
         data=data,
@@ -102,7 +102,7 @@ def train_framework(
     log.info("run_begins", patients=len(prepared.patients), held_out=len(splits.held_out), folds=len(splits.folds))
     if not tensorboard_is_installed():
         display.say('no TensorBoard logs are written: pip install "spinenode[science]"')
-    save_splits(splits, run.folder / SPLITS)
+    save_splits(splits, run.folder / SPLITS, data_sha256=prepared.facts.sha256)
     where = Fitting(data=prepared.data, run=run.folder, display=display)
     crossed = cross_validate(where, settings, splits)
     write_json(run.folder / CROSS_VALIDATION, _headed(prepared.facts, crossed.to_json()))

@@ -17,7 +17,8 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessException, start_processes
 
 from inference.errors import TrainingError
-from inference.wff.training.engine import Plan, Progress, Task, TrainingFailed, finished_net, run_process
+from inference.wff.training.divergence import TrainingFailed
+from inference.wff.training.engine import Plan, Progress, Task, finished_net, run_process
 from inference.wff.training.journal import Journal
 
 _IN_USE: Final = "in-use"  # locked by each process that trains in the folder

@@ -15,7 +15,7 @@ from inference.findings import Box, Verdict
 from inference.wff.config import SequenceConfig
 from inference.wff.preprocessing import crop_region, cut_clip, fill_to, z_score
 from inference.wff.sequence_classifier import SequenceClassifier
-from inference.wff.training.augmentation import change_grey_values
+from inference.wff.training.augmentation import change_grey_values, move_clip
 from inference.wff.training.patients import patients_of
 from inference.wff.training.settings import SequenceTraining
 from inference.wff.training.starting_weights import set_training_mode, start_from
@@ -44,14 +44,26 @@ class SequenceTask:
 
     def losses(self, net: nn.Module, items: Sequence[Clip], device: torch.device) -> dict[str, Tensor]:
         """Cross-entropy, each clip times the weight of its class; the weights are scaled to a mean of 1, so that the
-        loss of a batch stays a mean over its clips however they are shared among processes."""
+        loss of a batch stays a mean over its clips however they are shared among processes.
+
+        With mixup the clips are blended with those of a permuted batch, and so are the losses.
+        Source: Zhang et al., mixup, ICLR 2018.
+        """
         clips = torch.stack([clip for clip, _ in items]).to(device)
         labels = torch.tensor([label for _, label in items], device=device)
-        weights = torch.tensor(self.settings.class_weights, device=device)
+        if not self.settings.mixup:
+            return {"classification": self._loss(net(clips), labels)}
+        share = torch.distributions.Beta(self.settings.mixup, self.settings.mixup).sample().item()
+        others = torch.randperm(len(items)).to(device)
+        said = net(share * clips + (1.0 - share) * clips[others])
+        return {"classification": share * self._loss(said, labels) + (1.0 - share) * self._loss(said, labels[others])}
+
+    def _loss(self, said: Tensor, labels: Tensor) -> Tensor:
+        weights = torch.tensor(self.settings.class_weights, device=labels.device)
         weights = weights * len(weights) / weights.sum()
         smoothing = self.settings.label_smoothing
-        each = functional.cross_entropy(net(clips), labels, label_smoothing=smoothing, reduction="none")
-        return {"classification": (weights[labels] * each).mean()}
+        each = functional.cross_entropy(said, labels, label_smoothing=smoothing, reduction="none")
+        return (weights[labels] * each).mean()
 
 
 class ClipSource:
@@ -77,8 +89,8 @@ class ClipSource:
         slices = training_slices(
             series.labelled_slices, self._config.clip_slices, rng, random_share=self._settings.random_share
         )
-        grey = change_grey_values(cut_clip(images, region, slices, self._config), self._settings.grey_values, rng)
-        return z_score(grey, dims=(0, 1, 2)), malignant
+        clip = move_clip(cut_clip(images, region, slices, self._config), self._settings.movement, rng)
+        return z_score(change_grey_values(clip, self._settings.grey_values, rng), dims=(0, 1, 2)), malignant
 
 
 def training_slices(

@@ -22,7 +22,7 @@ _HEAD: Final = """\
 # Keys of the architecture: their classes are shared with the networks, which need no comments for people.
 _ARCHITECTURE: Final = {
     "blocks": "residual blocks of each stage",
-    "planes": "width of each stage; the detector's stages give 4 times, the 3-D classifier's 2 times as many channels",
+    "planes": "width of each stage; the detector's stages give 4 times, the classifier's 2 times as many channels",
     "stem_channels": "of the first convolution",
     "groups": "of the 3x3 convolutions (cardinality)",
     "width_per_group": "channels of one group per 64 planes",

@@ -18,6 +18,7 @@ SPLITS: Final = "splits.json"
 _HELD_OUT: Final = "held_out"
 _FOLDS: Final = "folds"
 _SHA256: Final = "sha256"
+_DATA: Final = "data_sha256"
 _FEWEST_FOLDS: Final = 2
 
 
@@ -39,10 +40,12 @@ class Splits:
         return [patient for number, part in enumerate(self.folds) if number != fold for patient in part]
 
 
-def splits_for(patients: Sequence[LabelledPatient], settings: CrossValidation, *, seed: int) -> Splits:
+def splits_for(
+    patients: Sequence[LabelledPatient], settings: CrossValidation, *, seed: int, data_sha256: str
+) -> Splits:
     """From the split file of the settings or, without one, drawn. Raises SettingsError."""
     if settings.split_file:
-        return read_splits(Path(settings.split_file), patients)
+        return read_splits(Path(settings.split_file), patients, data_sha256=data_sha256)
     if settings.held_out_sites:
         return split_by_site(patients, folds=settings.folds, held_out_sites=settings.held_out_sites, seed=seed)
     return draw_splits(patients, folds=settings.folds, held_out=settings.held_out, seed=seed)
@@ -96,16 +99,26 @@ def _dealt(
     return left_out, parts
 
 
-def read_splits(file: Path, patients: Sequence[LabelledPatient]) -> Splits:
-    """Raises SettingsError when the file is damaged, or does not name each patient of the data set once."""
+def read_splits(file: Path, patients: Sequence[LabelledPatient], *, data_sha256: str) -> Splits:
+    """`data_sha256` is of the data set of these patients; a file that was written by hand need not name it.
+
+    Raises SettingsError when the file is damaged, is of another data set, or does not name each patient once.
+    """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         held_out, folds = data[_HELD_OUT], data[_FOLDS]
         named = {_HELD_OUT: list(held_out), **_by_name([list(fold) for fold in folds])}
+        made_for = str(data.get(_DATA, data_sha256))
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             f'{file} is no split file ({error!r}); expected {{"held_out": [patients], "folds": [[patients], ...]}}'
         ) from error
+    if made_for != data_sha256:  # patients are numbered anew in each data set: the same name is somebody else
+        raise SettingsError(
+            f"{file} parts another data set (sha256 {made_for[:16]}, not {data_sha256[:16]}), whose names may mean "
+            f"other patients; take the data set that it was made for. Where you know that each name means the same "
+            f"patient in both, take the line {_DATA} out"
+        )
     known = {patient.patient_id: patient for patient in patients}
     strangers = [one for part in named.values() for one in part if one not in known]
     if strangers:
@@ -116,15 +129,16 @@ def read_splits(file: Path, patients: Sequence[LabelledPatient]) -> Splits:
     return splits
 
 
-def save_splits(splits: Splits, file: Path) -> None:
-    write_json(file, splits_as_json(splits))
+def save_splits(splits: Splits, file: Path, *, data_sha256: str) -> None:
+    write_json(file, splits_as_json(splits, data_sha256=data_sha256))
 
 
-def splits_as_json(splits: Splits) -> dict[str, Any]:
+def splits_as_json(splits: Splits, *, data_sha256: str) -> dict[str, Any]:
     return {
         _HELD_OUT: [patient.patient_id for patient in splits.held_out],
         _FOLDS: [[patient.patient_id for patient in fold] for fold in splits.folds],
         _SHA256: splits.sha256,
+        _DATA: data_sha256,
     }
 
 

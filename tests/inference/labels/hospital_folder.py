@@ -1,6 +1,6 @@
 """A folder of labelled studies, built up by what a test says: small sagittal stacks, LabelMe files, pathology.csv."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -99,3 +99,8 @@ class HospitalFolder:
     def faults(self, *codes: FaultCode) -> Sequence[Fault]:
         """Of these codes; without codes all."""
         return [fault for fault in self.check().faults if not codes or fault.code in codes]
+
+
+def only(faults: Iterable[Fault]) -> Fault:
+    [fault] = faults
+    return fault

@@ -1,16 +1,12 @@
 """Structured reports and segmentations as annotations: the node's own, and what other programs write."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import highdicom
 import numpy as np
 import pytest
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sr.codedict import codes
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 
 from config.settings import ReportSettings
 from inference.findings import Box, Findings, Verdict
@@ -22,6 +18,7 @@ from inference.labels.faults import FaultCode
 from inference.labels.image_index import ImageIndex
 from inference.labels.segmentation import boxes_of_mask
 from node.report import build_report
+from tests.inference.labels.drawn_objects import content, drawn_segmentation, finding, group, region, viewer_report
 from tests.inference.labels.hospital_folder import silent
 from tests.node.report.report_sources import ROOT, Study, classic_study, context_of, enhanced_study, findings_of
 
@@ -133,26 +130,10 @@ def test_each_connected_part_of_a_mask_gives_a_box_from_edge_to_edge() -> None:
 def test_a_segmentation_drawn_by_a_person_needs_no_warning(tmp_path: Path, kind: str) -> None:
     study = classic_study(tmp_path)
     images = [study.images[one.sop_instance_uid] for one in study.references(0)]
-    for image in images:
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     masks = np.zeros((len(images), 96, 64, 2), dtype=np.uint8)
     masks[1, 10:30, 20:40, 0] = 1
     masks[2, 50:60, 5:25, 1] = 1
-    segmentation = highdicom.seg.Segmentation(
-        source_images=images,
-        pixel_array=masks.astype(np.float32) if kind == "FRACTIONAL" else masks,
-        segmentation_type=kind,
-        segment_descriptions=[_segment(1, "malignant lesion"), _segment(2, "lesion, non-malignant")],
-        series_instance_uid=highdicom.UID(),
-        series_number=9,
-        sop_instance_uid=highdicom.UID(),
-        instance_number=1,
-        manufacturer="Drawing Works",
-        manufacturer_model_name="Pen",
-        software_versions="1",
-        device_serial_number="1",
-    )
-    segmentation.save_as(tmp_path / "drawn.dcm")
+    drawn_segmentation(tmp_path / "drawn.dcm", images, masks, "malignant lesion", "lesion, non-malignant", kind=kind)
 
     read = annotations_of(tmp_path)
 
@@ -161,16 +142,6 @@ def test_a_segmentation_drawn_by_a_person_needs_no_warning(tmp_path: Path, kind:
         (images[2].SOPInstanceUID, Box(x0=5, y0=50, x1=25, y1=60), None),
     ]
     assert read.faults == ()
-
-
-def _segment(number: int, label: str) -> highdicom.seg.SegmentDescription:
-    return highdicom.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=label,
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Lesion,
-        algorithm_type="MANUAL",
-    )
 
 
 def test_a_segmentation_of_images_that_are_not_there_is_a_fault(tmp_path: Path) -> None:
@@ -184,55 +155,6 @@ def test_a_segmentation_of_images_that_are_not_there_is_a_fault(tmp_path: Path) 
     faults = [fault for fault in annotations_of(tmp_path).faults if fault.code is FaultCode.ANNOTATION_WITHOUT_IMAGE]
 
     assert {fault.place.sop_instance_uid for fault in faults} == {gone}
-
-
-def code_item(value: str, scheme: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
-    return item
-
-
-def content(kind: str, name: tuple[str, str, str] | None, *children: Dataset, **attributes: Any) -> Dataset:
-    item = Dataset()
-    item.ValueType = kind
-    if name is not None:
-        item.ConceptNameCodeSequence = [code_item(*name)]
-    for keyword, value in attributes.items():
-        setattr(item, keyword, value)
-    if children:
-        item.ContentSequence = list(children)
-    return item
-
-
-def region(uid: str, points: Sequence[float], kind: str = "POLYLINE") -> Dataset:
-    """Below a number, and its image without a name: as dcmjs writes it, for instance from OHIF."""
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = "1.2.840.10008.5.1.4.1.1.4", uid
-    image = content("IMAGE", None, ReferencedSOPSequence=[reference])
-    drawn = content("SCOORD", ("111030", "DCM", "Image Region"), image, GraphicType=kind, GraphicData=list(points))
-    return content("NUM", ("42798000", "SCT", "Area"), drawn)
-
-
-def viewer_report(path: Path, *groups: Dataset) -> None:
-    """A TID 1500 report as a viewer writes it for a person."""
-    document = Dataset()
-    document.file_meta = FileMetaDataset()
-    document.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    document.SOPClassUID, document.SOPInstanceUID = ComprehensiveSRStorage, "1.2.826.0.9.1"
-    document.StudyInstanceUID, document.SeriesInstanceUID = "1.2.826.0.9.2", "1.2.826.0.9.3"
-    document.Modality, document.PatientID = "SR", "P-0001"
-    document.ValueType = "CONTAINER"
-    document.ContentSequence = [content("CONTAINER", ("126010", "DCM", "Imaging Measurements"), *groups)]
-    document.save_as(path, enforce_file_format=True)
-
-
-def group(*children: Dataset) -> Dataset:
-    return content("CONTAINER", ("125007", "DCM", "Measurement Group"), *children)
-
-
-def finding(meaning: str) -> Dataset:
-    named = code_item("FREETEXT", "99VIEWER", meaning)
-    return content("CODE", ("121071", "DCM", "Finding"), ConceptCodeSequence=[named])
 
 
 SECOND_IMAGE = f"{ROOT}.1.1.2"  # of `classic_study`

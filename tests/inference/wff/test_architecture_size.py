@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.resnet import Bottleneck, ResNet
 
 from inference.wff.backbone import PyramidBackbone
 from inference.wff.config import BackboneConfig, ClipNet, DetectorConfig, Fen, Norm, SequenceConfig, paper_config
@@ -19,6 +20,7 @@ PAPER = paper_config()
 STANDARD = replace(PAPER.detector.backbone, fen=Fen.STANDARD)
 PLAIN = replace(STANDARD, deformable=(False,) * 4)
 WIDER = replace(STANDARD, width_per_group=8)  # 32x8d
+FLAT = replace(PAPER.sequence, variant=ClipNet.TWO_D)
 WITHIN = 0.02
 DEFORMABLE = torch.ops.torchvision.deform_conv2d
 
@@ -163,9 +165,19 @@ def test_the_sequence_classifier_costs_what_was_counted(slices: int, expected: f
 
 
 def test_the_classifier_with_slices_as_channels_costs_what_was_counted() -> None:
-    flat = replace(PAPER.sequence, variant=ClipNet.TWO_D, planes=(64, 128, 256, 512))
+    assert count_clip(FLAT) == pytest.approx(4.3, rel=WITHIN)
 
-    assert count_clip(flat) == pytest.approx(4.3, rel=WITHIN)
+
+@pytest.mark.parametrize("slices", [4, 8, 16])
+def test_the_classifier_with_slices_as_channels_is_resnext_101_of_32_groups_of_4(slices: int) -> None:
+    """torchvision's own, with another first and last layer."""
+    with torch.device("meta"):
+        flat = SequenceClassifier(replace(FLAT, clip_slices=slices))
+        reference: nn.Module = ResNet(Bottleneck, [3, 4, 23, 3], groups=32, width_per_group=4)
+
+        first_and_last = (slices - 3) * 64 * 7 * 7 + (2048 + 1) * (2 - 1000)
+        assert millions(flat) == pytest.approx(millions(reference) + first_and_last / 1e6, rel=1e-9)
+        assert millions(flat) == pytest.approx(42.2, rel=WITHIN)
 
 
 def count_clip(config: SequenceConfig) -> float:

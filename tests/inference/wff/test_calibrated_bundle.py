@@ -7,14 +7,14 @@ import pytest
 from inference.bundle import LICENSE, METADATA, MODEL_CARD, RECORDED, Bundle, open_bundle, sha256_of, write_bundle
 from inference.errors import CalibrationError
 from inference.evaluation.intervals import Estimate
-from inference.wff.calibrated_bundle import overlap_of, write_calibrated_bundle
+from inference.wff.calibrated_bundle import write_calibrated_bundle
 from inference.wff.calibration import SiteCalibration, SiteModel, calibrate
 from inference.wff.calibration_card import SiteData
 from inference.wff.weights import load_model
 from tests.inference.wff.classified_patients import Law
 from tests.node.micro_bundle import write_micro_bundle
 
-DATA = SiteData(sha256="d" * 64, is_phantom=False, overlap="")
+DATA = SiteData(sha256="d" * 64, patients_sha256="e" * 64, is_phantom=False, overlap="")
 SITE = Law(0.4, -0.8).draw(60, seed=1)
 
 
@@ -79,6 +79,16 @@ def test_the_metadata_name_the_parent_the_cases_and_what_was_measured(
     assert (identity.name, identity.version) == ("micro-calibrated", "0-calibrated.1")
     assert identity.trained_on == "nothing; probabilities calibrated on 60 labelled patients of a site"
     assert f"decision right in {made.after.accuracy} (before: {made.before.accuracy})" in identity.validated_on
+
+
+def test_the_part_of_the_data_set_that_was_calibrated_on_is_told(
+    parent: Bundle, made: SiteCalibration, tmp_path: Path
+) -> None:
+    write_calibrated_bundle(tmp_path / "new", parent, made, replace(DATA, part="held_out"))
+
+    told = json.loads((tmp_path / "new" / METADATA).read_text())["calibration"]
+    assert (told["part"], told["patients_sha256"]) == ("held_out", DATA.patients_sha256)
+    assert "its part held_out" in " ".join((tmp_path / "new" / MODEL_CARD).read_text().split())
 
 
 def test_a_second_calibration_names_the_first_as_its_parent(
@@ -182,12 +192,3 @@ def test_an_existing_folder_is_never_written_over(parent: Bundle, made: SiteCali
     with pytest.raises(CalibrationError, match="exists already"):
         write_calibrated_bundle(parent.folder, parent, made, DATA)
     assert sha256_of(parent.folder / RECORDED) == before
-
-
-def test_a_data_set_that_the_parent_was_made_with_is_told(parent: Bundle) -> None:
-    patients = [one.patient for one in SITE]
-    trained = rewritten(parent, training={"data_sha256": "a" * 64, "folds": [["P0003", "P0007"]]})
-
-    assert "this very data set" in overlap_of(trained, "a" * 64, patients)
-    assert overlap_of(trained, "b" * 64, patients).startswith("2 of 60 patients have the names")
-    assert overlap_of(parent, "b" * 64, patients) == ""

@@ -9,7 +9,8 @@ from inference.errors import BundleError, EvaluationError, LabelsError, Settings
 from inference.evaluation.files import DATA, PAGE, write_evaluation
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Verdict
-from inference.wff.evaluation_run import EvaluationRequest, EvaluationRun, seen_before
+from inference.wff.evaluation_run import EvaluationRequest, EvaluationRun
+from inference.wff.training.data_facts import data_facts
 from inference.wff.training.splits import Splits, draw_splits, save_splits
 from tests.inference.wff.labelled_patients import T1, T2, Case, write_patients
 from tests.node.micro_bundle import write_micro_bundle
@@ -33,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def splits(tmp_path: Path, data: Path) -> Splits:
     drawn = draw_splits(open_data_set(data), folds=2, held_out=0.25, seed=1)
-    save_splits(drawn, tmp_path / "splits.json")
+    save_splits(drawn, tmp_path / "splits.json", data_sha256=data_facts(data, open_data_set(data)).sha256)
     return drawn
 
 
@@ -86,9 +87,9 @@ def test_a_part_of_a_split_is_evaluated_alone(tmp_path: Path, bundle: Path, data
         for part in ("held_out", "training", "fold-2")
     }
 
-    assert parts["held_out"] == list(splits.held_out)
-    assert parts["training"] == splits.training
-    assert parts["fold-2"] == list(splits.folds[1])
+    assert parts["held_out"] == splits.held_out
+    assert parts["training"] == tuple(splits.training)
+    assert parts["fold-2"] == splits.folds[1]
 
 
 def test_an_unknown_part_is_answered_with_those_there_are(
@@ -96,7 +97,7 @@ def test_an_unknown_part_is_answered_with_those_there_are(
 ) -> None:
     request = EvaluationRequest(bundle=bundle, data=data, splits=tmp_path / "splits.json", part="test")
 
-    with pytest.raises(EvaluationError, match="no part 'test'; it has held_out, training, fold-1, fold-2"):
+    with pytest.raises(SettingsError, match="no part 'test'; it has held_out, training, fold-1, fold-2"):
         EvaluationRun(request)
 
 
@@ -106,6 +107,15 @@ def test_a_split_of_other_patients_is_refused(tmp_path: Path, bundle: Path, data
 
     with pytest.raises(SettingsError, match="P99"):
         EvaluationRun(EvaluationRequest(bundle=bundle, data=data, splits=file))
+
+
+def test_a_split_of_another_data_set_with_the_same_names_is_refused(
+    tmp_path: Path, bundle: Path, data: Path, splits: Splits
+) -> None:
+    write_patients(tmp_path / "south", [*reversed(CASES), Case(None, {T1: None, T2: None})])
+
+    with pytest.raises(SettingsError, match="parts another data set"):
+        EvaluationRun(EvaluationRequest(bundle=bundle, data=tmp_path / "south", splits=tmp_path / "splits.json"))
 
 
 def test_readers_of_unknown_patients_are_refused_before_the_networks_run(
@@ -144,43 +154,3 @@ def test_a_bundle_of_another_pipeline_is_refused(tmp_path: Path, bundle: Path, d
 
     with pytest.raises(BundleError, match="'fracture-mri'; only wff"):
         EvaluationRun(EvaluationRequest(bundle=other, data=data))
-
-
-RECORD = {"training": {"split_sha256": "s1", "data_sha256": "d1"}}
-
-
-@pytest.mark.parametrize(
-    ("data_sha256", "splits_sha256", "part", "told"),
-    [
-        ("d1", "s1", "held_out", "held these patients out"),
-        ("d1", "s1", "training", "was trained on these patients"),
-        ("d1", "s1", "fold-1", "was trained on these patients"),
-        ("d1", "", "", "may be among them"),
-        ("d1", "s2", "held_out", "may be among them"),
-    ],
-)
-def test_the_bundle_s_record_tells_what_it_has_seen(data_sha256: str, splits_sha256: str, part: str, told: str) -> None:
-    assert told in seen_before(RECORD, data_sha256, splits_sha256, part)
-
-
-@pytest.mark.parametrize("part", ["", "held_out"])
-@pytest.mark.parametrize(
-    "calibrated", [{"calibration": {"data_sha256": "d1"}}, {"parent": {"calibration": {"data_sha256": "d1"}}}]
-)
-def test_patients_that_the_bundle_was_calibrated_on_are_not_called_unseen(
-    calibrated: dict[str, object], part: str
-) -> None:
-    told = seen_before({**RECORD, **calibrated}, "d1", "s1", part)
-
-    assert "was calibrated on patients of this very data set" in told
-
-
-def test_a_split_of_another_data_set_tells_nothing_of_these_patients() -> None:
-    told = seen_before(RECORD, "d2", "s1", "held_out")
-
-    assert "its names may mean other patients" in told
-
-
-@pytest.mark.parametrize("metadata", [RECORD, {}, {"training": None}])
-def test_nothing_is_claimed_of_another_data_set(metadata: dict[str, object]) -> None:
-    assert seen_before(metadata, "d2", "", "") == ""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from inference.wff.measurement import (
     DetectedPatient,
     PatientResult,
     choose_tau,
-    choose_weights,
+    classify_all,
     detect_all,
     measure,
     read_all,
+    weights_with_least_loss,
 )
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.reading import DetectedBox
@@ -157,7 +159,8 @@ def test_weights_lean_on_the_term_that_is_right(data_set: Path, micro_model: Wff
     """The detector names the class of every patient; the untrained classifier and equal ages know nothing."""
     patients = [detected(p, right=0.8, wrong=0.0) for p in open_data_set(data_set)]
 
-    fusion = choose_weights(micro_model, patients, 0.5)
+    base = replace(micro_model.config.fusion, tau=0.5)
+    fusion = weights_with_least_loss(classify_all(micro_model, patients, base), base)
 
     assert fusion.tau == 0.5
     assert fusion.lambda_detector == 1.0

@@ -27,12 +27,15 @@ PLAN = Plan(
 
 @dataclass(frozen=True)
 class LineTask:
-    """Fits y = 2x. From step `breaks_at` on the loss is not a number; in step `stops_at` the process is interrupted."""
+    """Fits y = 2x. From step `breaks_at` on the loss is not a number; in step `stops_at` the process is interrupted.
+
+    The first `breaks_gradients` steps have a loss and no gradient that is a number.
+    """
 
     breaks_at: int = 1000
     stops_at: int = 1000
     first_weight: float | None = None
-    breaks_gradient: bool = False
+    breaks_gradients: int = 0
 
     def build(self) -> nn.Module:
         return nn.Linear(1, 1)
@@ -53,6 +56,6 @@ class LineTask:
             raise KeyboardInterrupt
         x = torch.tensor(items, device=device)[:, None]
         loss = (net(x) - 2 * x).square().mean()
-        if self.breaks_gradient:
+        if calls <= self.breaks_gradients:
             loss = loss + torch.sqrt(0.0 * net(x).square()).sum()  # 0, and its slope is 0 / 0
         return {"fit": loss * (float("nan") if calls > self.breaks_at else 1.0)}

@@ -6,6 +6,7 @@ import torch
 
 from inference.wff.training.augmentation import (
     NO_MOVEMENT,
+    ClipMovement,
     GreyChanges,
     Movement,
     Patch,
@@ -13,6 +14,7 @@ from inference.wff.training.augmentation import (
     change_grey_values,
     cut_patches,
     move,
+    move_clip,
     overlaps,
     self_cut_mix,
 )
@@ -139,3 +141,28 @@ def test_a_flipped_lesion_lies_under_its_flipped_box() -> None:
     assert boxes.tolist() == [[54, 20, 70, 30]]
     assert (moved[0, 20:30, 54:70] > 99).all()
     assert moved.sum().item() == pytest.approx(image.sum().item(), rel=1e-3)
+
+
+def test_a_mirrored_clip_has_its_slices_in_reverse_order_and_a_flipped_one_its_rows() -> None:
+    clip = torch.arange(24.0).reshape(2, 3, 4)
+    rng = np.random.default_rng(0)
+
+    mirrored = move_clip(clip, ClipMovement(mirror_probability=1.0), rng)
+    flipped = move_clip(clip, ClipMovement(flip_probability=1.0), rng)
+
+    assert torch.equal(mirrored, clip[[1, 0]])
+    assert torch.equal(flipped, clip[:, [2, 1, 0]])
+    assert torch.equal(move_clip(clip, ClipMovement(), rng), clip)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_turned_and_stretched_clip_keeps_its_middle_and_its_shape(seed: int) -> None:
+    clip = torch.zeros(3, 33, 33)
+    clip[:, 12:21, 12:21] = 100.0
+
+    moved = move_clip(clip, ClipMovement(turn_degrees=90.0, stretch=0.3), np.random.default_rng(seed))
+
+    assert moved.shape == clip.shape
+    assert torch.all(moved[:, 16, 16] > 99.0)
+    assert not torch.equal(moved, clip)
+    assert moved[:, :2].max() < 1.0

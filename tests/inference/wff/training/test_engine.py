@@ -12,12 +12,15 @@ from inference.errors import TrainingError
 from inference.wff.config import micro_config
 from inference.wff.training import engine
 from inference.wff.training.detector_task import DetectorTask
-from inference.wff.training.engine import CHECKPOINT, WEIGHTS, Plan, TrainingFailed, WithLosses
+from inference.wff.training.divergence import TrainingFailed
+from inference.wff.training.engine import CHECKPOINT, WEIGHTS, Plan, WithLosses
 from inference.wff.training.journal import Journal, read_metrics
 from inference.wff.training.processes import train
 from inference.wff.training.sequence_task import SequenceTask
 from inference.wff.training.settings import ComputeSettings, DetectorTraining, Precision, SequenceTraining
 from tests.inference.wff.training.line_task import PLAN, LineTask
+
+FP16 = replace(PLAN, steps=200, compute=ComputeSettings(precision=Precision.FP16))
 
 
 def weights(net: nn.Module) -> list[float]:
@@ -110,7 +113,31 @@ def test_a_loss_that_is_not_finite_stops_the_training_by_step_and_parts(tmp_path
 
 def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
     with pytest.raises(TrainingFailed, match="step 1: length of the gradient is nan"):
-        train(LineTask(breaks_gradient=True), PLAN, tmp_path)
+        train(LineTask(breaks_gradients=1), PLAN, tmp_path)
+
+
+def test_steps_that_overflow_in_fp16_are_left_out_and_the_training_goes_on(tmp_path: Path) -> None:
+    plan = replace(FP16, steps=150, optimiser=replace(PLAN.optimiser, learning_rate=0.1, average_decay=0.9))
+
+    slope, _ = weights(train(LineTask(breaks_gradients=10), plan, tmp_path))
+
+    assert slope == pytest.approx(2.0, abs=0.1)
+
+
+def test_gradients_that_overflow_in_fp16_at_every_scale_stop_the_training(tmp_path: Path) -> None:
+    """Else it would count its steps to the end, and keep the weights it began with."""
+    with pytest.raises(TrainingFailed, match=r"step 30: .* overflow in fp16 .* precision = \"bf16\""):
+        train(LineTask(breaks_gradients=1000), FP16, tmp_path)
+
+    assert not (tmp_path / WEIGHTS).exists()
+
+
+def test_an_overflow_at_every_scale_stops_a_run_that_was_continued_too(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(LineTask(breaks_gradients=1000, stops_at=20), FP16, tmp_path)
+
+    with pytest.raises(TrainingFailed, match="step 30: "):
+        train(LineTask(breaks_gradients=1000), FP16, tmp_path)
 
 
 def test_training_begins_at_the_weights_it_was_given(tmp_path: Path) -> None:

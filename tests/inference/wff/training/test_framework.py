@@ -46,7 +46,8 @@ def test_the_bundle_is_served_and_answers_a_case_of_dicom_files(finished: Path, 
 
 def test_the_run_folder_holds_what_is_needed_to_repeat_it(finished: Path, cohort: Path, tmp_path: Path) -> None:
     settings = settings_from_toml((finished / "settings.toml").read_text(), "settings.toml")
-    splits = read_splits(finished / "splits.json", open_data_set(cohort))
+    data_sha256 = written(finished, "run.json")["data_sha256"]
+    splits = read_splits(finished / "splits.json", open_data_set(cohort), data_sha256=data_sha256)
 
     train_in(tmp_path / "again", cohort, settings)
 
@@ -151,6 +152,7 @@ def test_each_fold_is_read_by_a_model_and_an_age_table_that_have_not_seen_it(
         ({"architecture": {"detector": {"image_size": 100}}}, "image_size is 100, expected a multiple of 64"),
         ({"architecture": {"detector": {"anchor_sizes": (8, 16)}}}, "anchor_sizes has 2 values, expected 5"),
         ({"architecture": {"sequence": {"groups": 3}}}, "cannot be built"),
+        ({"architecture": {"sequence": {"variant": "2d", "planes": (8, 8, 16, 17)}}}, "expected even numbers"),
         ({"cross_validation": {"folds": 4}}, "too few for 4 folds"),
         ({"compute": {"precision": "fp16", "device": "cpu"}}, "needs a GPU"),
     ],

@@ -118,5 +118,32 @@ def test_a_class_weight_counts_its_class_that_much_more() -> None:
     assert loss(settings, [1]) == pytest.approx(1.6 * loss(equal, [1]))
 
 
+class ByBrightness(SequenceClassifier):
+    """Says malignant as loudly as the clip is bright."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        bright = clips.mean(dim=(1, 2, 3))
+        return torch.stack([torch.zeros_like(bright), bright], dim=1)
+
+
+def test_mixup_blends_clips_and_labels_alike() -> None:
+    """Of a pair without difference in class, the loss is that of the blended clip: between the two, and convex."""
+    shape = (CONFIG.clip_slices, CONFIG.clip_size, CONFIG.clip_size)
+    items = [(torch.full(shape, -2.0), 1), (torch.full(shape, 2.0), 1)]
+    plain, mixed = (SequenceTraining(mixup=m, label_smoothing=0.0) for m in (0.0, 1.0))
+    alone = task_of(plain).losses(ByBrightness(CONFIG), items, torch.device("cpu"))["classification"].item()
+
+    seen = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        blended = task_of(mixed).losses(ByBrightness(CONFIG), items, torch.device("cpu"))["classification"].item()
+        seen.append(blended)
+
+    middle = nn.functional.softplus(torch.tensor(0.0)).item()
+    assert all(middle - 1e-6 <= blended <= alone + 1e-6 for blended in seen)
+    assert len({round(blended, 4) for blended in seen}) > 5
+    assert min(seen) < alone - 0.1
+
+
 def test_an_epoch_counts_the_labelled_sequences(data_set: Path) -> None:
     assert labelled_sequences(open_data_set(data_set)) == 4

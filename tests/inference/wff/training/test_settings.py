@@ -31,6 +31,7 @@ def test_what_is_printed_is_read_back_as_it_was(preset: Preset) -> None:
     settings = replace(settings_of(preset), cross_validation=CrossValidation(candidates=(Candidate(), candidate)))
 
     assert read(settings_as_toml(settings)) == settings
+    assert read(settings_as_toml(settings_of(preset))) == settings_of(preset)
 
 
 def test_every_printed_key_has_a_comment() -> None:
@@ -57,6 +58,22 @@ def test_the_paper_trains_with_the_published_schedules() -> None:
     assert [12 * share for share in detector.decay_at] == pytest.approx([8, 11])
     assert (settings.detector.epochs, settings.sequence.epochs) == (12, 20)
     assert (sequence.kind, sequence.schedule, sequence.momentum) == (OptimiserKind.SGD, Schedule.COSINE, 0.9)
+    assert settings.cross_validation.folds == 4
+
+
+def test_the_paper_chooses_among_learning_rates_of_either_net_by_cross_validation() -> None:
+    settings = read("")
+
+    candidates = [settings.with_candidate(one) for one in settings.cross_validation.candidates]
+    rates = [(one.detector.optimiser.learning_rate, one.sequence.optimiser.learning_rate) for one in candidates]
+    assert candidates[0] == settings
+    assert rates == [(0.02, 0.01), (0.02, 0.002), (0.01, 0.01)]
+
+
+def test_a_file_that_names_its_own_candidates_has_no_others() -> None:
+    settings = read("[cross_validation]\ncandidates = [{}]")
+
+    assert settings.cross_validation.candidates == (Candidate(),)
     assert settings.cross_validation.folds == 4
 
 

@@ -12,6 +12,8 @@ from inference.wff.training.settings import CrossValidation
 from inference.wff.training.splits import Splits, draw_splits, read_splits, save_splits, splits_as_json, splits_for
 from tests.inference.wff.training.conftest import write_cohort
 
+NORTH, SOUTH = "a" * 64, "b" * 64  # hashes of data sets
+
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledPatient]:
@@ -69,7 +71,7 @@ def test_a_class_too_small_for_the_folds_is_told(cohort: Path) -> None:
 
 
 def test_a_site_is_held_out_whole_and_the_others_are_spread_over_the_folds(many: list[LabelledPatient]) -> None:
-    splits = splits_for(many, CrossValidation(folds=2, held_out_sites=("A",)), seed=1)
+    splits = splits_for(many, CrossValidation(folds=2, held_out_sites=("A",)), seed=1, data_sha256=NORTH)
 
     assert {patient.site for patient in splits.held_out} == {"A"}
     assert {patient.site for patient in splits.training} == {"B"}
@@ -79,17 +81,40 @@ def test_a_site_is_held_out_whole_and_the_others_are_spread_over_the_folds(many:
 
 def test_a_site_that_nobody_is_from_is_told_with_those_that_there_are(cohort: Path) -> None:
     with pytest.raises(SettingsError, match="held_out_sites names 'C'; the sites of the data set are A, B"):
-        splits_for(open_data_set(cohort), CrossValidation(folds=2, held_out_sites=("A", "C")), seed=1)
+        splits_for(
+            open_data_set(cohort), CrossValidation(folds=2, held_out_sites=("A", "C")), seed=1, data_sha256=NORTH
+        )
 
 
 def test_saved_splits_are_read_back_and_carry_their_hash(cohort: Path, tmp_path: Path) -> None:
     patients = open_data_set(cohort)
     splits = draw_splits(patients, folds=2, held_out=0.2, seed=1)
 
-    save_splits(splits, tmp_path / "splits.json")
+    save_splits(splits, tmp_path / "splits.json", data_sha256=NORTH)
 
-    assert json.loads((tmp_path / "splits.json").read_text())["sha256"] == splits.sha256
-    assert splits_for(patients, CrossValidation(split_file=str(tmp_path / "splits.json")), seed=9) == splits
+    written = json.loads((tmp_path / "splits.json").read_text())
+    assert (written["sha256"], written["data_sha256"]) == (splits.sha256, NORTH)
+    asked = CrossValidation(split_file=str(tmp_path / "splits.json"))
+    assert splits_for(patients, asked, seed=9, data_sha256=NORTH) == splits
+
+
+def test_a_split_of_another_data_set_is_refused_though_its_names_fit(cohort: Path, tmp_path: Path) -> None:
+    """Patients are numbered anew in each data set: P0007 is somebody else there."""
+    patients = open_data_set(cohort)
+    save_splits(draw_splits(patients, folds=2, held_out=0.2, seed=1), tmp_path / "splits.json", data_sha256=NORTH)
+    asked = CrossValidation(split_file=str(tmp_path / "splits.json"))
+
+    with pytest.raises(SettingsError, match=r"splits\.json parts another data set \(sha256 aaaaaaaa.*, not bbbbbbbb"):
+        splits_for(patients, asked, seed=9, data_sha256=SOUTH)
+
+
+def test_a_split_file_written_by_hand_need_not_name_its_data_set(cohort: Path, tmp_path: Path) -> None:
+    patients = open_data_set(cohort)
+    splits = draw_splits(patients, folds=2, held_out=0.2, seed=1)
+    parts = splits_as_json(splits, data_sha256=NORTH)
+    (tmp_path / "mine.json").write_text(json.dumps({name: parts[name] for name in ("held_out", "folds")}))
+
+    assert read_splits(tmp_path / "mine.json", patients, data_sha256=SOUTH) == splits
 
 
 def faulty(splits: dict[str, Any], change: str) -> dict[str, Any]:
@@ -126,9 +151,9 @@ def faulty(splits: dict[str, Any], change: str) -> dict[str, Any]:
 )
 def test_a_split_file_is_checked_as_if_it_were_drawn(cohort: Path, tmp_path: Path, change: str, told: str) -> None:
     patients = open_data_set(cohort)
-    good = splits_as_json(draw_splits(patients, folds=2, held_out=0.2, seed=1))
+    good = splits_as_json(draw_splits(patients, folds=2, held_out=0.2, seed=1), data_sha256=NORTH)
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(faulty(good, change)))
 
     with pytest.raises(SettingsError, match=f"mine.json.*{told}"):
-        read_splits(file, patients)
+        read_splits(file, patients, data_sha256=NORTH)
