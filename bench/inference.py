@@ -29,9 +29,9 @@ from inference.phantom.dicom import write_study
 from inference.runtime import Compile, Device, Precision, Runtime
 from inference.selection import read_head, select_series
 from inference.volume import load_volume, window_to_uint8
-from inference.wff.batches import Images, SliceBoxes
 from inference.wff.model import WffModel
-from inference.wff.preprocessing import letterbox
+from inference.wff.networks.batches import Images, SliceBoxes
+from inference.wff.networks.preprocessing import letterbox
 from inference.wff.stage_times import StageTimes
 
 OURS, PLAIN = "this pipeline", "plain loop"

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.networks import PlainLoop
-from inference.wff.batches import Images
 from inference.wff.model import WffModel
+from inference.wff.networks.batches import Images
 
 _PEAK_RUNS = 3
 

@@ -14,14 +14,14 @@ from inference.phantom import PhantomConfig, generate_patient
 from inference.phantom.data_set import windowed
 from inference.runtime import Runtime
 from inference.wff.age import AgeTable
-from inference.wff.batches import Images, SliceBoxes, in_image
-from inference.wff.clips import choose_clip
 from inference.wff.config import FusionConfig, paper_config
-from inference.wff.deformable import DeformableConv3x3
-from inference.wff.detector import Detector
 from inference.wff.model import WffModel
-from inference.wff.preprocessing import letterbox
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.batches import Images, SliceBoxes, in_image
+from inference.wff.networks.clips import choose_clip
+from inference.wff.networks.deformable import DeformableConv3x3
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.preprocessing import letterbox
+from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.weights import load_model
 
 SAME_PX = 1.0

@@ -9,7 +9,7 @@ from inference.errors import PixelError
 from inference.findings import Reason, SeriesLeftOut
 from inference.selection import EligibleSeries, patient_age_years, read_head, select_series
 from inference.volume import gray_limits, load_volume, window_to_uint8
-from inference.wff.batches import DetectionRun, Images
+from inference.wff.networks.batches import DetectionRun, Images
 from inference.wff.stage_times import StageTimes
 
 log = structlog.get_logger(__name__)

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from inference.runtime import Device, Runtime
 from inference.wff.age import AgeTable
 from inference.wff.as_run import as_run, changed_sizes
-from inference.wff.batches import DetectionRun, Images, SliceBoxes, SliceDetector
-from inference.wff.clips import choose_clip
 from inference.wff.config import FusionConfig, WffConfig
-from inference.wff.detector import Detector
-from inference.wff.devices import settle
-from inference.wff.frozen_classifier import FrozenClassifier
-from inference.wff.frozen_detector import FrozenDetector
+from inference.wff.networks.batches import DetectionRun, Images, SliceBoxes, SliceDetector
+from inference.wff.networks.clips import choose_clip
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.devices import settle
+from inference.wff.networks.frozen_classifier import FrozenClassifier
+from inference.wff.networks.frozen_detector import FrozenDetector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
+from inference.wff.networks.static_shapes import accelerated
+from inference.wff.networks.workers import Workers
 from inference.wff.reading import ClipReading, PatientReading, read_patient, read_sequence
-from inference.wff.sequence_classifier import SequenceClassifier
 from inference.wff.stage_times import StageTimes
-from inference.wff.static_shapes import accelerated
-from inference.wff.workers import Workers
 
 __all__ = ["Images", "SliceBoxes", "WffModel"]
 

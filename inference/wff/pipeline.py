@@ -25,9 +25,9 @@ from inference.heads import Vector
 from inference.plane import box_corners_mm
 from inference.runtime import ChangedSize, Runtime
 from inference.selection import EligibleSeries, SliceHead
-from inference.wff.batches import SliceBoxes
 from inference.wff.loading import Loaded, load_series
 from inference.wff.model import WffModel
+from inference.wff.networks.batches import SliceBoxes
 from inference.wff.reading import PatientReading, SequenceReading, SliceReading
 from inference.wff.stage_times import StageTimes
 from inference.wff.weights import load_model

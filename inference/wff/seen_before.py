@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inference.wff.data_part import HELD_OUT
+from inference.data_part import HELD_OUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from inference.errors import BundleError
 from inference.runtime import Runtime
 from inference.wff.age import AgeTable
 from inference.wff.config import config_from_json
-from inference.wff.detector import Detector
 from inference.wff.model import WffModel
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
 
 _Net = TypeVar("_Net", bound=nn.Module)
 DETECTOR = "detector"

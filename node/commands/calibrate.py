@@ -7,8 +7,8 @@ import typer
 
 if TYPE_CHECKING:
     from inference.findings import BundleIdentity
-    from inference.wff.calibration import Quality, SiteCalibration
-    from inference.wff.calibration_run import CalibrationRun
+    from inference.wff.calibration.fitting import Quality, SiteCalibration
+    from inference.wff.calibration.run import CalibrationRun
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +49,7 @@ def calibrate(
     Cases that the bundle was trained on are refused: of its own data set, name the split.
     """
     from inference.errors import CalibrationError
-    from inference.wff.calibration_run import CalibrationRequest, CalibrationRun
+    from inference.wff.calibration.run import CalibrationRequest, CalibrationRun
     from node.commands.output import show_json
     from node.commands.stages import Stages
     from node.commands.surroundings import quiet_logs
@@ -73,7 +73,7 @@ def calibrate(
 
 def _show(made: "SiteCalibration", run: "CalibrationRun") -> None:
     from inference.evaluation.subject import PHANTOM_HEADING
-    from inference.wff.calibration import FOLDS
+    from inference.wff.calibration.fitting import FOLDS
     from node.commands.output import show_table, show_text
 
     cases, fusion = made.cases, made.model.fusion

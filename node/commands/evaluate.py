@@ -56,7 +56,7 @@ def evaluate(
     """
     from inference.evaluation.files import write_evaluation
     from inference.evaluation.plots import require_plots
-    from inference.wff.evaluation_run import EvaluationRequest, EvaluationRun
+    from inference.wff.evaluation.run import EvaluationRequest, EvaluationRun
     from node.commands.stages import Stages
     from node.commands.surroundings import quiet_logs
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inference.wff.pretrained_names import Purpose
+from inference.wff.training.initial_weights.names import Purpose
 
 if TYPE_CHECKING:
-    from inference.wff.pretrained import Conversion
+    from inference.wff.training.initial_weights.conversion import Conversion
 
 app = typer.Typer(no_args_is_help=True, help="Pretrained weights to start a training from.")
 
@@ -46,7 +46,7 @@ def convert(
     ResNeXt-101 of 3D-ResNets-PyTorch. Nothing is downloaded, and nothing in the file is run.
     """
     from inference.errors import WeightsError
-    from inference.wff.pretrained import convert as run
+    from inference.wff.training.initial_weights.conversion import convert as run
 
     if out.suffix != ".safetensors":
         raise WeightsError(f"{out} does not end in .safetensors; give --out a name that does")

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from inference.findings import Verdict
 from inference.selection import EligibleSeries
-from inference.wff.case_explanation import ExplainedCase
 from inference.wff.config import FusionConfig
-from inference.wff.explanation import ImageArithmetic, SequenceArithmetic, TermName
+from inference.wff.explanation.arithmetic import ImageArithmetic, SequenceArithmetic, TermName
+from inference.wff.explanation.case import ExplainedCase
+from inference.wff.explanation.saliency import Saliency
+from inference.wff.explanation.what_ifs import Outcome
 from inference.wff.reading import SliceReading
-from inference.wff.saliency import Saliency
-from inference.wff.what_ifs import Outcome
 from node.explanation import sentences
 from node.explanation.markup import (
     bar,

@@ -21,7 +21,7 @@ from storage.files import FileStore
 from storage.schema import CaseRow
 
 if TYPE_CHECKING:
-    from inference.wff.case_explanation import ExplainedCase
+    from inference.wff.explanation.case import ExplainedCase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ def _as_answered(runtime: Runtime, parameters: Mapping[str, float]) -> Runtime:
 
 def answer(question: Question, *, report: Callable[[str, int, int], None]) -> "ExplainedCase":
     """Run the networks again. Raises ExplanationError where the bundle is of another pipeline."""
-    from inference.wff.case_explanation import explain_case
+    from inference.wff.explanation.case import explain_case
     from inference.wff.pipeline import WffPipeline
 
     pipeline = load_pipeline(question.bundle, runtime=question.runtime)

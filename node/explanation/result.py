@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from inference.wff.case_explanation import ExplainedCase
-from inference.wff.what_ifs import Outcome
+from inference.wff.explanation.case import ExplainedCase
+from inference.wff.explanation.what_ifs import Outcome
 from node.explanation.page import explanation_page
 from node.explanation.question import Question
 

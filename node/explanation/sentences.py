@@ -8,9 +8,9 @@ from inference.findings import BundleIdentity, Verdict
 from inference.selection import EligibleSeries
 from inference.wff.age import BINS
 from inference.wff.config import FusionConfig
-from inference.wff.explanation import Count, SequenceArithmetic, TermName
-from inference.wff.saliency import Saliency
-from inference.wff.what_ifs import Change, Outcome, WhatIf, WhatIfs
+from inference.wff.explanation.arithmetic import Count, SequenceArithmetic, TermName
+from inference.wff.explanation.saliency import Saliency
+from inference.wff.explanation.what_ifs import Change, Outcome, WhatIf, WhatIfs
 from node.report.wording import KIND, counted, percent
 
 SALIENCY: Final = (

@@ -10,9 +10,9 @@ from bench.limits import PeakMemory, gigaflops
 from bench.networks import PlainLoop, assert_same, load, patient, share_within_a_pixel
 from inference.findings import Box, Verdict
 from inference.runtime import Device, Runtime
-from inference.wff.batches import SliceBoxes
-from inference.wff.deformable import DeformableConv3x3
 from inference.wff.model import WffModel
+from inference.wff.networks.batches import SliceBoxes
+from inference.wff.networks.deformable import DeformableConv3x3
 from inference.wff.reading import DetectedBox
 
 torch.set_num_threads(1)
@@ -122,7 +122,7 @@ def test_the_plain_loop_runs_torchvisions_own_kernel_and_leaves_ours_as_it_was(
     before = DeformableConv3x3.forward
     images = patient(128, 1)[0]
     ours = model.detect(images)
-    monkeypatch.setattr("inference.wff.deformable._by_rows", None)  # our way of reading the taps would fail
+    monkeypatch.setattr("inference.wff.networks.deformable._by_rows", None)  # our way of reading the taps would fail
 
     theirs = PlainLoop(model).detect(images)
 

@@ -16,8 +16,8 @@ def write_micro_bundle(folder: Path, *, tau: float | None = None) -> BundleIdent
 
     from inference.wff.age import REFERENCE_TABLE
     from inference.wff.config import config_to_json, micro_config
-    from inference.wff.detector import Detector
-    from inference.wff.sequence_classifier import SequenceClassifier
+    from inference.wff.networks.detector import Detector
+    from inference.wff.networks.sequence_classifier import SequenceClassifier
     from inference.wff.weights import CLASSIFIER, DETECTOR, save_weights
 
     folder.mkdir(parents=True)

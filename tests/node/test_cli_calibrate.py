@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from inference.bundle import MODEL_CARD, open_bundle, write_bundle
+from inference.data_facts import data_facts
 from inference.datasets import DataSetWriter, LabelledPatient, LabelledSeries, open_data_set
 from inference.findings import Box, SequenceKind, Verdict
-from inference.wff.training.data_facts import data_facts
-from inference.wff.training.splits import read_splits, save_splits
+from inference.splits import read_splits, save_splits
 from inference.wff.weights import load_model
 from node.cli import main
 from tests.node.micro_bundle import UNTRAINED_TAU

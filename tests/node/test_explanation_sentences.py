@@ -3,7 +3,7 @@
 import numpy as np
 
 from inference.findings import Box
-from inference.wff.saliency import Saliency
+from inference.wff.explanation.saliency import Saliency
 from node.explanation import sentences
 
 

@@ -13,8 +13,8 @@ from inference.findings import BundleIdentity, Findings
 from inference.phantom.data_set import PhantomSet, make_data_set
 from inference.wff.demo_bundle.cohorts import Cohorts
 from inference.wff.demo_bundle.measuring import extras_of
-from inference.wff.measurement import DetectedPatient, detect_all
 from inference.wff.model import WffModel
+from inference.wff.patients import DetectedPatient, detect_all
 from inference.wff.pipeline import WffPipeline
 from inference.wff.training.display import Display
 from inference.wff.training.framework import prepare, train_framework

@@ -10,8 +10,9 @@ from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Findings
 from inference.wff.config import FusionConfig
 from inference.wff.demo_bundle.cohorts import Cohorts, Oracle, ask_oracle
-from inference.wff.measurement import DetectedPatient, Measured, measure, read_all
+from inference.wff.evaluation.hits import Measured, measure, read_all
 from inference.wff.model import WffModel
+from inference.wff.patients import DetectedPatient
 from inference.wff.training.report import Extras
 from inference.wff.training.weaknesses import NO_EXTERNAL_TEST, detector_without_weight
 

@@ -10,13 +10,13 @@ from inference.evaluation.metrics import Rate
 from inference.findings import Verdict
 from inference.phantom.law import AGE_TABLE
 from inference.wff.age import AgeTable, age_bin
+from inference.wff.evaluation.strategies import strategies_of
 from inference.wff.phantom_verification.areas import same_patients
 from inference.wff.phantom_verification.cohorts import Cohort, is_malignant
 from inference.wff.phantom_verification.findings import Finding, Item, from_estimate
 from inference.wff.phantom_verification.items_verdict import oracle_scores
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.phantom_verification.trainings import Framework
-from inference.wff.strategies import strategies_of
 
 _DETECTOR: Final = "Det"
 _WITH_AGE: Final = "Det-Age"

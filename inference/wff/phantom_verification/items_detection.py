@@ -5,8 +5,9 @@ from typing import Final
 
 from inference.evaluation.intervals import Estimate
 from inference.evaluation.metrics import Rate
-from inference.wff.detector_evaluation import evaluate_detector
-from inference.wff.measurement import ClassifiedPatient, count_boxes
+from inference.wff.evaluation.detector import evaluate_detector
+from inference.wff.evaluation.hits import count_boxes
+from inference.wff.patients import ClassifiedPatient
 from inference.wff.phantom_verification.areas import mean_of
 from inference.wff.phantom_verification.findings import Finding, Item, from_estimate, from_rate
 from inference.wff.phantom_verification.geometry import RoundTrip

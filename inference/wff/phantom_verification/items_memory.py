@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from inference.datasets import LabelledPatient, LabelledSeries
 from inference.evaluation.intervals import Estimate, Weights
-from inference.wff.clips import choose_clip
 from inference.wff.config import SequenceConfig
+from inference.wff.networks.clips import choose_clip
 from inference.wff.phantom_verification.areas import same_patients
 from inference.wff.phantom_verification.cohorts import is_malignant
 from inference.wff.phantom_verification.findings import Finding, Item, contains, from_estimate

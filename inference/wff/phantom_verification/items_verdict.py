@@ -6,7 +6,7 @@ from typing import Final
 
 from inference.datasets import LabelledPatient
 from inference.phantom.law import PhantomTruth, oracle_probability
-from inference.wff.measurement import ClassifiedPatient
+from inference.wff.patients import ClassifiedPatient
 from inference.wff.phantom_verification.areas import SamePatients, Scores, area_over_shuffles, same_patients
 from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort, is_malignant
 from inference.wff.phantom_verification.findings import Finding, Item, contains, from_estimate

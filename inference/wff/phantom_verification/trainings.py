@@ -9,24 +9,19 @@ from torch import nn
 
 from inference.datasets import LabelledPatient, LabelledSeries
 from inference.findings import SequenceKind, Verdict
-from inference.wff.clips import choose_clip
 from inference.wff.config import FusionConfig
-from inference.wff.frozen_classifier import FrozenClassifier
-from inference.wff.measurement import (
-    ClassifiedPatient,
-    DetectedPatient,
-    choose_tau,
-    classify_all,
-    weights_with_least_loss,
-)
 from inference.wff.model import SliceBoxes, WffModel
+from inference.wff.networks.clips import choose_clip
+from inference.wff.networks.frozen_classifier import FrozenClassifier
+from inference.wff.networks.sequence_classifier import SequenceClassifier
+from inference.wff.patients import ClassifiedPatient, DetectedPatient, classify_all
 from inference.wff.phantom_verification.cohorts import PLAIN, Cohort, Cohorts
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.reading import DetectedBox
-from inference.wff.sequence_classifier import SequenceClassifier
 from inference.wff.training.display import Display
 from inference.wff.training.engine import Plan
 from inference.wff.training.fit import Fitting, detections_of, device_of, fit
+from inference.wff.training.fusion_choice import choose_tau, weights_with_least_loss
 from inference.wff.training.journal import Journal
 from inference.wff.training.processes import train
 from inference.wff.training.sequence_task import SequenceTask

@@ -15,7 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from inference.data_facts import class_counts, data_facts
 from inference.datasets import LabelledPatient, split_hash
+from inference.durable_files import write_json, write_text
 from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort, Cohorts, paint_cohorts
 from inference.wff.phantom_verification.controls import lesion_masked, shuffled_labels, style_only
 from inference.wff.phantom_verification.findings import Finding
@@ -42,9 +44,7 @@ from inference.wff.phantom_verification.trainings import (
     train_classifier,
     train_whole,
 )
-from inference.wff.training.data_facts import class_counts, data_facts
 from inference.wff.training.display import Display
-from inference.wff.training.durable_files import write_json, write_text
 from inference.wff.training.run_folder import Inputs, open_run_folder
 from inference.wff.training.settings_file import settings_as_toml
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Final
 
 import torch
 
+from inference.durable_files import write_durably
 from inference.errors import TrainingError
-from inference.wff.training.durable_files import write_durably
 
 _MAGIC: Final = b"spinenode checkpoint 1 "
 

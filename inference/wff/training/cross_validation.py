@@ -13,20 +13,14 @@ import structlog
 
 from inference.evaluation.diagnosis import Performance, performance
 from inference.evaluation.intervals import Resampling
+from inference.splits import Splits
 from inference.wff.config import FusionConfig
-from inference.wff.evaluation import diagnosis_of
-from inference.wff.measurement import (
-    ClassifiedPatient,
-    DetectedPatient,
-    choose_tau,
-    classify_all,
-    log_loss,
-    weights_with_least_loss,
-)
+from inference.wff.evaluation.patients import diagnosis_of
 from inference.wff.model import WffModel
+from inference.wff.patients import ClassifiedPatient, DetectedPatient, classify_all
 from inference.wff.training.fit import Fitting, detections_of, fit
+from inference.wff.training.fusion_choice import choose_tau, log_loss, weights_with_least_loss
 from inference.wff.training.settings import TrainingSettings
-from inference.wff.training.splits import Splits
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from inference.datasets import LabelledPatient
+from inference.durable_files import write_text
 from inference.errors import TrainingError
 from inference.findings import Box, Verdict
-from inference.wff.measurement import DetectedPatient
 from inference.wff.model import SliceBoxes
+from inference.wff.patients import DetectedPatient
 from inference.wff.reading import DetectedBox
-from inference.wff.training.durable_files import write_text
 
 
 def save_detections(detected: Sequence[DetectedPatient], file: Path) -> None:

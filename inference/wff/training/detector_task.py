@@ -14,12 +14,12 @@ from inference.datasets import LabelledPatient, LabelledSeries
 from inference.errors import TrainingError
 from inference.findings import Verdict
 from inference.wff.config import DetectorConfig
-from inference.wff.detector import BENIGN, MALIGNANT, Detector, Target
-from inference.wff.preprocessing import Letterbox, fit, to_square, z_score
+from inference.wff.networks.detector import BENIGN, MALIGNANT, Detector, Target
+from inference.wff.networks.preprocessing import Letterbox, fit, to_square, z_score
 from inference.wff.training.augmentation import Boxes, change_grey_values, cut_patches, move, self_cut_mix
+from inference.wff.training.initial_weights.start import set_training_mode, start_from
 from inference.wff.training.patients import patients_of
 from inference.wff.training.settings import DetectorTraining
-from inference.wff.training.starting_weights import set_training_mode, start_from
 
 _T = TypeVar("_T")
 _LABEL = {Verdict.BENIGN: BENIGN, Verdict.MALIGNANT: MALIGNANT}

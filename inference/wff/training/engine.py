@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from inference.durable_files import write_durably
 from inference.wff.training.checkpoint import load_checkpoint, save_checkpoint
 from inference.wff.training.divergence import require_finite, require_scale
-from inference.wff.training.durable_files import write_durably
 from inference.wff.training.journal import Journal, JournalWriter
 from inference.wff.training.optimisation import learning_rate_at, optimiser_of, peak_learning_rate
 from inference.wff.training.settings import ComputeSettings, OptimiserSettings, Precision

@@ -12,10 +12,10 @@ from torch import nn
 from inference.datasets import LabelledPatient
 from inference.errors import SettingsError
 from inference.wff.age import AgeTable, fit_age_table
-from inference.wff.detector import Detector
-from inference.wff.measurement import DetectedPatient, detect_all
 from inference.wff.model import WffModel
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
+from inference.wff.patients import DetectedPatient, detect_all
 from inference.wff.training.detections_file import load_detections, save_detections
 from inference.wff.training.detector_task import DetectorTask, labelled_slices
 from inference.wff.training.display import Display

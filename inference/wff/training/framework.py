@@ -9,29 +9,30 @@ from typing import Any
 import structlog
 import torch
 
+from inference.data_facts import DataFacts, data_facts
 from inference.datasets import LabelledPatient, open_data_set
+from inference.durable_files import write_json
 from inference.errors import SettingsError
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import BundleIdentity
-from inference.wff.backbone import LEVELS
-from inference.wff.detector import Detector
-from inference.wff.evaluation import evaluate_patients
-from inference.wff.measurement import DetectedPatient
+from inference.splits import SPLITS, Splits, save_splits
+from inference.wff.evaluation.patients import evaluate_patients
 from inference.wff.model import WffModel
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.backbone import LEVELS
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
+from inference.wff.patients import DetectedPatient
 from inference.wff.training.cross_validation import cross_validate, settings_of_candidate
-from inference.wff.training.data_facts import DataFacts, data_facts
 from inference.wff.training.display import Display
-from inference.wff.training.durable_files import write_json
 from inference.wff.training.fit import Fitting, detections_of, device_of, fit
+from inference.wff.training.initial_weights.start import StartingWeights, starting_weights_of
 from inference.wff.training.journal import tensorboard_is_installed
+from inference.wff.training.parts import splits_for
 from inference.wff.training.report import Extras, Made
 from inference.wff.training.run_folder import BUNDLE, CROSS_VALIDATION, EVALUATION, Inputs, RunFolder
 from inference.wff.training.settings import TrainingSettings
 from inference.wff.training.settings_file import settings_as_toml
-from inference.wff.training.splits import SPLITS, Splits, save_splits, splits_for
-from inference.wff.training.starting_weights import StartingWeights, starting_weights_of
 from inference.wff.training.trained_bundle import license_text, write_trained_bundle
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from inference.wff.training.durable_files import write_text
+from inference.durable_files import write_text
 
 METRICS: Final = "metrics.jsonl"
 TENSORBOARD: Final = "tensorboard"

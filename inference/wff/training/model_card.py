@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import Any, Final
 
+from inference.data_facts import cohort_rows
 from inference.evaluation.intervals import Estimate
 from inference.evaluation.metrics import Rate
 from inference.evaluation.results import StrategyRow
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.wff.config import FusionConfig
-from inference.wff.pretrained_names import Purpose
 from inference.wff.training.cross_validation import CandidateResult
-from inference.wff.training.data_facts import cohort_rows
 from inference.wff.training.file_names import command_without_folders, without_folders
+from inference.wff.training.initial_weights.names import Purpose
 from inference.wff.training.report import Made
 from inference.wff.training.run_folder import versions
 from inference.wff.training.settings import DetectorTraining, OptimiserSettings, SequenceTraining

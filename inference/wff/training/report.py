@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from inference.data_facts import DataFacts
 from inference.evaluation.results import Evaluation
+from inference.splits import Splits
 from inference.wff.model import WffModel
 from inference.wff.training.cross_validation import CrossValidated
-from inference.wff.training.data_facts import DataFacts
+from inference.wff.training.initial_weights.start import StartingWeights
 from inference.wff.training.settings import TrainingSettings
-from inference.wff.training.splits import Splits
-from inference.wff.training.starting_weights import StartingWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,8 @@ import numpy as np
 import torch
 import torchvision
 
+from inference.durable_files import PART, write_json, write_text
 from inference.errors import TrainingError
-from inference.wff.training.durable_files import PART, write_json, write_text
 
 SETTINGS: Final = "settings.toml"
 RUN: Final = "run.json"

@@ -13,12 +13,12 @@ from inference.datasets import LabelledPatient, LabelledSeries
 from inference.errors import TrainingError
 from inference.findings import Box, Verdict
 from inference.wff.config import SequenceConfig
-from inference.wff.preprocessing import crop_region, cut_clip, fill_to, z_score
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.preprocessing import crop_region, cut_clip, fill_to, z_score
+from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.training.augmentation import change_grey_values, move_clip
+from inference.wff.training.initial_weights.start import set_training_mode, start_from
 from inference.wff.training.patients import patients_of
 from inference.wff.training.settings import SequenceTraining
-from inference.wff.training.starting_weights import set_training_mode, start_from
 
 Clip = tuple[Tensor, int]  # (N, size, size) z-scored over the clip; 0 benign, 1 malignant
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference.bundle import LICENSE, MODEL_CARD, WEIGHTS_SUFFIX, write_bundle
+from inference.data_facts import class_counts
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import BundleIdentity
 from inference.wff.config import config_to_json
-from inference.wff.measurement import HIT_IOU
-from inference.wff.training.data_facts import class_counts
+from inference.wff.evaluation.hits import HIT_IOU
 from inference.wff.training.file_names import command_without_folders, without_folders
 from inference.wff.training.model_card import INTENDED_USE, model_card
 from inference.wff.training.report import Made

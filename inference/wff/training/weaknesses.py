@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
+from inference.data_facts import sites_of
 from inference.findings import SequenceKind
 from inference.wff.config import FusionConfig, paper_config
-from inference.wff.training.data_facts import sites_of
 from inference.wff.training.report import Made
 
 NO_EXTERNAL_TEST: Final = "- No external test, no comparison with readers."

@@ -9,7 +9,7 @@ import numpy as np
 from inference.datasets import LabelledPatient, LabelledSeries
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.config import FusionConfig
-from inference.wff.measurement import ClassifiedPatient, DetectedPatient
+from inference.wff.patients import ClassifiedPatient, DetectedPatient
 from inference.wff.reading import DetectedBox
 
 BY_DETECTOR = FusionConfig(tau=0.3, lambda_detector=1.0, lambda_sequence=0.0, lambda_age=0.0)

@@ -10,10 +10,10 @@ from inference.datasets import DataSetWriter, LabelledPatient
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.age import AgeTable
 from inference.wff.config import micro_config
-from inference.wff.detector import Detector
 from inference.wff.model import WffModel
-from inference.wff.sequence_classifier import SequenceClassifier
-from tests.inference.wff.foreign_nets import VideoNet, randomised, shallow_resnext
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
+from tests.inference.wff.training.foreign_nets import VideoNet, randomised, shallow_resnext
 
 torch.set_num_threads(1)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.datasets import DataSetWriter, LabelledPatient, SpineRegion
 from inference.findings import Box, SequenceKind, Verdict
-from inference.wff.measurement import DetectedPatient
+from inference.wff.patients import DetectedPatient
 from inference.wff.reading import DetectedBox
 
 LESION = Box(x0=30, y0=40, x1=54, y1=64)

@@ -19,7 +19,7 @@ from inference.phantom.patient import draw_subject
 from inference.pipeline import Pipeline, bundle_identity, load_pipeline
 from inference.wff.config import FusionConfig, config_from_json
 from inference.wff.demo_bundle.measuring import weaknesses
-from inference.wff.measurement import HIT_IOU
+from inference.wff.evaluation.hits import HIT_IOU
 from inference.wff.reading import overlap
 from tests.real_data import real_data
 

@@ -14,7 +14,7 @@ from inference.findings import Box, SequenceKind, Verdict
 from inference.phantom.law import AGE_TABLE, PhantomTruth
 from inference.wff.age import AgeTable, fit_age_table
 from inference.wff.config import FusionConfig, micro_config
-from inference.wff.measurement import ClassifiedPatient, DetectedPatient
+from inference.wff.patients import ClassifiedPatient, DetectedPatient
 from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort
 from inference.wff.phantom_verification.items_age import age_module
 from inference.wff.phantom_verification.items_detection import lesion_free

@@ -7,8 +7,9 @@ import pytest
 
 from inference.findings import Box, Verdict
 from inference.wff.config import FusionConfig
-from inference.wff.measurement import ClassifiedPatient, log_loss, weights_with_least_loss
+from inference.wff.patients import ClassifiedPatient
 from inference.wff.reading import ClipReading
+from inference.wff.training.fusion_choice import log_loss, weights_with_least_loss
 from tests.inference.wff.classified_patients import BY_DETECTOR, patient
 
 BENIGN, MALIGNANT = Verdict.BENIGN, Verdict.MALIGNANT

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference.data_facts import ages_of, class_counts, cohort_rows, data_facts
 from inference.datasets import open_data_set
-from inference.wff.training.data_facts import ages_of, class_counts, cohort_rows, data_facts
 from tests.inference.wff.training.conftest import write_cohort
 
 

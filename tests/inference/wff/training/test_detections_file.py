@@ -4,8 +4,8 @@ import pytest
 
 from inference.datasets import open_data_set
 from inference.errors import TrainingError
-from inference.wff.measurement import detect_all
 from inference.wff.model import WffModel
+from inference.wff.patients import detect_all
 from inference.wff.training.detections_file import load_detections, save_detections
 
 

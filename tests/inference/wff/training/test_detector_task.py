@@ -8,7 +8,7 @@ from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
 from inference.errors import TrainingError
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.config import micro_config
-from inference.wff.detector import BENIGN, MALIGNANT
+from inference.wff.networks.detector import BENIGN, MALIGNANT
 from inference.wff.training.augmentation import NO_CUT_MIX, NO_MOVEMENT
 from inference.wff.training.detector_task import DetectorTask, SliceSource, labelled_slices
 from inference.wff.training.settings import DetectorTraining

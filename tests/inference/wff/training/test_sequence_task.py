@@ -9,7 +9,7 @@ from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
 from inference.errors import TrainingError
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.config import micro_config
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.training.sequence_task import (
     ClipSource,
     SequenceTask,

@@ -8,8 +8,9 @@ import pytest
 from inference.datasets import LabelledPatient, open_data_set
 from inference.errors import SettingsError
 from inference.findings import Verdict
+from inference.splits import Splits, draw_splits, read_splits, save_splits, splits_as_json
+from inference.wff.training.parts import splits_for
 from inference.wff.training.settings import CrossValidation
-from inference.wff.training.splits import Splits, draw_splits, read_splits, save_splits, splits_as_json, splits_for
 from tests.inference.wff.training.conftest import write_cohort
 
 NORTH, SOUTH = "a" * 64, "b" * 64  # hashes of data sets

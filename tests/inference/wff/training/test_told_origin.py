@@ -14,10 +14,10 @@ from inference.bundle import open_bundle
 from inference.errors import WeightsError
 from inference.phantom.origin import mark_as_phantom
 from inference.wff.config import Norm
-from inference.wff.detector import Detector
-from inference.wff.pretrained_names import Purpose, must_be_given
-from inference.wff.sequence_classifier import SequenceClassifier
+from inference.wff.networks.detector import Detector
+from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.training.framework import prepare
+from inference.wff.training.initial_weights.names import Purpose, must_be_given
 from inference.wff.training.settings import Candidate, TrainingSettings, micro_settings
 from tests.inference.wff.training.conftest import train_in
 

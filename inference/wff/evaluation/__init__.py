@@ -1,0 +1,1 @@
+"""The framework over labelled patients: strategies, the detector beside its labels, planted lesions hit."""
