@@ -80,11 +80,6 @@ def lesions_of(boxes: Slice, tau: float) -> tuple[DetectedBox, ...]:
     return tuple(kept)
 
 
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union."""
-    return a.overlap(b)
-
-
 def read_sequence(
     found: Sequence[Slice], clip: ClipReading | None, age_probability: float | None, fusion: FusionConfig
 ) -> SequenceReading:

@@ -11,6 +11,7 @@ from inference.datasets import open_data_set
 from inference.evaluation.results import Evaluation
 from inference.findings import BundleIdentity, Findings
 from inference.phantom.data_set import PhantomSet, make_data_set
+from inference.runtime import Device
 from inference.wff.demo_bundle.cohorts import Cohorts
 from inference.wff.demo_bundle.measuring import extras_of
 from inference.wff.model import WffModel
@@ -20,7 +21,7 @@ from inference.wff.training.display import Display
 from inference.wff.training.framework import prepare, train_framework
 from inference.wff.training.report import Extras
 from inference.wff.training.run_folder import BUNDLE, open_run_folder
-from inference.wff.training.settings import BundleSettings, ComputeSettings, DeviceKind, TrainingSettings, demo_settings
+from inference.wff.training.settings import BundleSettings, ComputeSettings, TrainingSettings, demo_settings
 
 NAME: Final = "wff-demo-phantom"
 VERSION: Final = "2.0.0"
@@ -61,7 +62,7 @@ def demo_recipe(
             settings,
             seed=seed,
             bundle=BundleSettings(name=NAME, version=VERSION),
-            compute=ComputeSettings(device=DeviceKind.CPU, devices=processes),
+            compute=ComputeSettings(device=Device.CPU, devices=processes),
             cross_validation=replace(settings.cross_validation, held_out_sites=cohorts.held_out_sites),
             detector=replace(settings.detector, steps=detector_steps or settings.detector.steps),
             sequence=replace(settings.sequence, steps=classifier_steps or settings.sequence.steps),

@@ -9,7 +9,7 @@ from inference.findings import Verdict
 from inference.wff.config import FusionConfig
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.patients import ClassifiedPatient, DetectedPatient, classify_all
-from inference.wff.reading import lesions_of, overlap
+from inference.wff.reading import lesions_of
 
 HIT_IOU = 0.3  # overlap from which a detection counts as the planted lesion
 
@@ -90,6 +90,6 @@ def count_boxes(one: DetectedPatient, tau: float) -> tuple[int, int, int]:
 def _count_slice(series: LabelledSeries, index: int, boxes: SliceBoxes, tau: float) -> tuple[int, int, int]:
     found = lesions_of(boxes, tau)
     planted = series.boxes[index]
-    right = sum(any(overlap(f.box, p) >= HIT_IOU for p in planted) for f in found)
-    missed = sum(all(overlap(f.box, p) < HIT_IOU for f in found) for p in planted)
+    right = sum(any(f.box.overlap(p) >= HIT_IOU for p in planted) for f in found)
+    missed = sum(all(f.box.overlap(p) < HIT_IOU for f in found) for p in planted)
     return right, len(found) - right, missed

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
+from inference.runtime import Device
 from inference.wff.config import demo_config
 from inference.wff.training.settings import (
     Architecture,
     ComputeSettings,
-    DeviceKind,
     TrainingSettings,
     demo_settings,
     micro_settings,
@@ -111,4 +111,4 @@ def _small_settings(*, seed: int, processes: int) -> TrainingSettings:
 
 
 def _compute(processes: int) -> ComputeSettings:
-    return ComputeSettings(device=DeviceKind.CPU, devices=processes)
+    return ComputeSettings(device=Device.CPU, devices=processes)

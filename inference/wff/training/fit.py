@@ -11,6 +11,7 @@ from torch import nn
 
 from inference.datasets import LabelledPatient
 from inference.errors import SettingsError
+from inference.runtime import Device
 from inference.wff.age import AgeTable, fit_age_table
 from inference.wff.model import WffModel
 from inference.wff.networks.detector import Detector
@@ -26,7 +27,6 @@ from inference.wff.training.sequence_task import SequenceTask, labelled_sequence
 from inference.wff.training.settings import (
     ComputeSettings,
     DetectorTraining,
-    DeviceKind,
     Precision,
     SequenceTraining,
     TrainingSettings,
@@ -103,9 +103,9 @@ def age_table_of(patients: Sequence[LabelledPatient]) -> AgeTable:
 def device_of(compute: ComputeSettings) -> str:
     """Raises SettingsError where the machine cannot do what is asked."""
     available = torch.cuda.is_available()
-    if compute.device is DeviceKind.CUDA and not available:
+    if compute.device is Device.CUDA and not available:
         raise SettingsError("compute.device is cuda, and torch finds no GPU; set it to auto or cpu")
-    device = "cuda" if available and compute.device is not DeviceKind.CPU else "cpu"
+    device = "cuda" if available and compute.device is not Device.CPU else "cpu"
     if compute.precision is Precision.FP16 and device == "cpu":
         raise SettingsError("compute.precision is fp16, which needs a GPU; set it to bf16 or fp32")
     return device

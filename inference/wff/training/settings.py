@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from inference.runtime import Device
 from inference.wff.config import (
     DetectorConfig,
     Norm,
@@ -42,12 +43,6 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
-
-
-class DeviceKind(StrEnum):
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +134,7 @@ class CrossValidation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeSettings:
-    device: DeviceKind = key(DeviceKind.AUTO, "auto: a GPU when there is one")
+    device: Device = key(Device.AUTO, "auto: a GPU when there is one")
     devices: int = key(1, "GPUs, or processes of one thread each on the CPU; a batch must be a multiple of it", least=1)
     precision: Precision = key(Precision.FP32, "bf16 and fp16 on the networks' large layers; fp16 needs a GPU")
     channels_last: bool = key(False, "memory order of images; faster on GPUs with bf16 and fp16")

@@ -20,7 +20,6 @@ from inference.pipeline import Pipeline, bundle_identity, load_pipeline
 from inference.wff.config import FusionConfig, config_from_json
 from inference.wff.demo_bundle.measuring import weaknesses
 from inference.wff.evaluation.hits import HIT_IOU
-from inference.wff.reading import overlap
 from tests.real_data import real_data
 
 SEED = 20_001  # of patients that no training, tuning or measurement has seen
@@ -63,7 +62,7 @@ def hit(patient: PhantomPatient, findings: Findings) -> bool:
     for used, series in zip(findings.series_used, patient.series, strict=True):
         planted = dict(zip(used.images, series.boxes, strict=True))
         for lesion in findings.lesions:
-            if any(overlap(lesion.box, box) >= HIT_IOU for box in planted.get(lesion.image, ())):
+            if any(lesion.box.overlap(box) >= HIT_IOU for box in planted.get(lesion.image, ())):
                 return True
     return False
 

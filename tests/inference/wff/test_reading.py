@@ -9,7 +9,6 @@ from inference.wff.reading import (
     DetectedBox,
     largest_box,
     lesions_of,
-    overlap,
     read_patient,
     read_sequence,
     voting_slices,
@@ -60,8 +59,8 @@ def test_boxes_that_overlap_by_half_are_one_lesion(height: float, seen: int) -> 
 
 
 def test_overlap_is_intersection_over_union() -> None:
-    assert overlap(SMALL, Box(x0=5, y0=0, x1=15, y1=10)) == pytest.approx(1 / 3)
-    assert overlap(SMALL, LARGE) == 0.0
+    assert SMALL.overlap(Box(x0=5, y0=0, x1=15, y1=10)) == pytest.approx(1 / 3)
+    assert SMALL.overlap(LARGE) == 0.0
 
 
 def test_the_best_scores_of_both_classes_make_the_detector_probability_even_below_tau() -> None:
