@@ -8,6 +8,10 @@ from inference.wff.config import demo_config
 from inference.wff.training.settings import (
     Architecture,
     ComputeSettings,
+    OptimiserKind,
+    OptimiserSettings,
+    Schedule,
+    SequenceTraining,
     TrainingSettings,
     demo_settings,
     micro_settings,
@@ -93,15 +97,27 @@ def quick_scale(*, seed: int, processes: int) -> Scale:
 
 def _small_settings(*, seed: int, processes: int) -> TrainingSettings:
     demo, config = demo_settings(), demo_config()
-    brisk = replace(demo.detector.optimiser, learning_rate=8e-4, warmup_steps=100)
-    firm = replace(demo.sequence.optimiser, weight_decay=5e-2, warmup_steps=50)  # few patients are soon known by heart
+    adamw = OptimiserSettings(
+        kind=OptimiserKind.ADAMW, reference_batch=0, schedule=Schedule.COSINE, warmup_start=0.0, clip_norm=10.0
+    )
     return replace(
         demo,
         seed=seed,
         checkpoint_every=100,
         compute=_compute(processes),
-        detector=replace(demo.detector, steps=1100, batch=3 * processes, optimiser=brisk),
-        sequence=replace(demo.sequence, steps=900, batch=4 * processes, optimiser=firm, box_jitter=0.25),
+        detector=replace(
+            demo.detector,
+            steps=3000,
+            batch=3 * processes,
+            optimiser=replace(adamw, learning_rate=8e-4, weight_decay=1e-2, warmup_steps=100),
+        ),
+        # few patients are soon known by heart: more decay, more dropout, boxes that wander
+        sequence=SequenceTraining(
+            steps=900,
+            batch=4 * processes,
+            box_jitter=0.25,
+            optimiser=replace(adamw, learning_rate=1e-3, weight_decay=5e-2, warmup_steps=50),
+        ),
         architecture=Architecture(
             detector=replace(config.detector, image_size=192, anchor_sizes=(10, 17, 28, 45, 72)),
             # a wide margin shows the neighbours, beside which a lesion is dark or bright
