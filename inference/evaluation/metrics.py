@@ -29,10 +29,13 @@ class Rate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Source: Wilson 1927; keeps inside 0..1 for small counts."""
-        n, p, z2 = self.total, self.value, Z_95**2
+        return self.wilson(Z_95)
+
+    def wilson(self, z: float) -> tuple[float, float]:
+        """The interval of `z` standard deviations. Source: Wilson 1927; keeps inside 0..1 for small counts."""
+        n, p, z2 = self.total, self.value, z**2
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = Z_95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+        half = z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def __str__(self) -> str:
