@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST_WORKERS ?= 4
 
-.PHONY: help setup demo docs picture test check lint format peers validate results-page demo-bundle verify-phantom bench torture fuzz soak lock clean
+.PHONY: help setup demo docs picture test check lint format peers validate results-page gallery demo-bundle verify-phantom bench torture fuzz soak lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ picture: demo ## renew the README's picture from the demo
 
 results-page: setup peers ## renew the pictures of docs/results.md: a phantom's report in DCMTK, Orthanc and OHIF
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.results_page
+
+gallery: setup ## renew the phantom's pictures of docs/phantom.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m inference.phantom.gallery
 
 demo-bundle: setup ## train the demo bundle again on the phantom and measure it (some hours on 4 CPU cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
