@@ -54,7 +54,8 @@ def _spread(module: nn.Module) -> None:
 
 def patient(size: int, slices: int) -> list[Images]:
     """Four sequences of a phantom of `size` x `size` pixels; the fourth is the first one mirrored."""
-    phantom = generate_patient(0, seed=1, config=PhantomConfig(matrix=size, minimum_slices=15, maximum_slices=15))
+    config = PhantomConfig(matrix=size, minimum_slices=15, maximum_slices=15)
+    phantom = generate_patient(13, seed=1, config=config)  # one on whose middle slice there are boxes to compare
     sequences = [windowed(series) for series in phantom.series]
     sequences.append(np.ascontiguousarray(sequences[0][:, :, ::-1]))
     first = (15 - slices) // 2  # the middle ones: there is the lesion

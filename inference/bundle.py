@@ -66,7 +66,7 @@ def open_bundle(folder: Path) -> Bundle:
             )
     sha256 = _identity(folder, hashes)
     recorded = folder / RECORDED
-    if recorded.exists() and recorded.read_text().strip() != sha256:
+    if recorded.exists() and recorded.read_bytes().strip() != sha256.encode():
         raise BundleError(f"{folder / METADATA} was changed after the bundle was made; install the bundle again")
     return Bundle(folder, _identity_of(folder, metadata, sha256), metadata)
 

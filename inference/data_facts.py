@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -12,6 +12,7 @@ from inference.datasets import INDEX, LabelledPatient
 from inference.findings import Verdict
 from inference.phantom.origin import is_painted_data, is_phantom_data
 
+_KNOWN_BY: Final = 16  # hexadecimal digits of a hash that tell one patient from another
 _LESION_FREE: Final = "lesion-free"
 _UNKNOWN: Final = "not stated"
 _OLDEST: Final = 90  # years; from there on an exact age can name a person (HIPAA Privacy Rule, 45 CFR 164.514(b)(2))
@@ -22,6 +23,7 @@ class DataFacts:
     sha256: str  # over the index and every file of a series
     is_phantom: bool  # the phantom has a part in it
     is_painted: bool = False  # the phantom made all of it
+    images_sha256: Mapping[str, str] = field(default_factory=dict)  # by patient_id: of the images, whatever their names
 
     @property
     def patients(self) -> str:
@@ -32,16 +34,29 @@ class DataFacts:
             return "patients, those of a synthetic phantom among them (no clinical meaning)"
         return "patients"
 
+    def images_of(self, patients: Iterable[LabelledPatient]) -> list[str]:
+        """Hashes, sorted, by which these patients are known in other data sets; none of one without images."""
+        return sorted(self.images_sha256[one.patient_id] for one in patients if one.patient_id in self.images_sha256)
+
 
 def data_facts(folder: Path, patients: Sequence[LabelledPatient]) -> DataFacts:
     """Reads every file of the data set once. Raises OSError naming one that cannot be read."""
     files = [folder / INDEX, *sorted({series.file for patient in patients for series in patient.series})]
-    lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in files)
+    hashes = {file: file_sha256(file) for file in files}
     return DataFacts(
-        sha256=hashlib.sha256(lines.encode()).hexdigest(),
+        sha256=_sha256_of(f"{file.name} {hashes[file]}" for file in files),
         is_phantom=is_phantom_data(folder),
         is_painted=is_painted_data(folder),
+        images_sha256={
+            patient.patient_id: _sha256_of(sorted(hashes[series.file] for series in patient.series))[:_KNOWN_BY]
+            for patient in patients
+            if patient.series
+        },
     )
+
+
+def _sha256_of(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
 def file_sha256(file: Path) -> str:

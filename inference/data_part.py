@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inference.checked_data_set import checked_data_set
 from inference.data_facts import DataFacts, data_facts
-from inference.datasets import LabelledPatient, split_hash, whole_data_set
+from inference.datasets import LabelledPatient, split_hash
 from inference.errors import SettingsError
 from inference.splits import Splits, read_splits
 
 HELD_OUT: Final = "held_out"
-_TRAINING: Final = "training"
+TRAINING: Final = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +33,13 @@ def open_data_part(data: Path, splits: Path | None, name: str) -> DataPart:
     Raises
     ------
     LabelsError
-        the index of the data set is damaged.
+        the data set is damaged; the message names the file and the patient.
     SettingsError
         the split file does not fit the data set, or has no such part.
     OSError
         a file cannot be read.
     """
-    everybody = tuple(whole_data_set(data))
+    everybody = tuple(checked_data_set(data))
     facts = data_facts(data, everybody)
     if splits is None:
         return DataPart(everybody=everybody, facts=facts, patients=everybody)
@@ -48,7 +49,7 @@ def open_data_part(data: Path, splits: Path | None, name: str) -> DataPart:
 
 
 def _part(splits: Splits, name: str) -> tuple[LabelledPatient, ...]:
-    parts = {HELD_OUT: splits.held_out, _TRAINING: tuple(splits.training)}
+    parts = {HELD_OUT: splits.held_out, TRAINING: tuple(splits.training)}
     parts |= {f"fold-{number}": fold for number, fold in enumerate(splits.folds, 1)}
     if name not in parts:
         raise SettingsError(f"the split file has no part {name!r}; it has {', '.join(parts)}")

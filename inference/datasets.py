@@ -98,15 +98,22 @@ class DataSetWriter:
 
 def open_data_set(folder: Path) -> list[LabelledPatient]:
     """Reads the index only. Raises FileNotFoundError naming the index when the folder holds no data set."""
-    return [_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text())]
+    return [_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
 
 
 def whole_data_set(folder: Path) -> list[LabelledPatient]:
-    """The patients, each once. Raises LabelsError when the index is damaged, OSError when it cannot be read."""
+    """The patients, each once, by the index alone; `inference.checked_data_set` looks at the files too.
+
+    Raises LabelsError when the index is damaged, OSError when it cannot be read.
+    """
     try:
         patients = open_data_set(folder)
         require_disjoint({"the data set": patients})
-    except (ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise LabelsError(
+            f"{folder / INDEX} is damaged (a patient lacks the key {error}); make the data set again"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise LabelsError(f"{folder / INDEX} is damaged ({error}); make the data set again") from error
     return patients
 
@@ -151,12 +158,12 @@ def _to_json(patient: LabelledPatient) -> dict[str, object]:
 def _from_json(folder: Path, entry: dict[str, object]) -> LabelledPatient:
     data = json.loads(json.dumps(entry))
     return LabelledPatient(
-        patient_id=data["patient_id"],
+        patient_id=_text(data["patient_id"]),
         age_years=data["age_years"],
         verdict=None if data["verdict"] is None else Verdict(data["verdict"]),
         regions=tuple(map(SpineRegion, data["regions"])),
-        site=data["site"],
-        lesion_type=data["lesion_type"],
+        site=_text(data["site"]),
+        lesion_type=_text(data["lesion_type"]),
         series=tuple(
             LabelledSeries(
                 kind=SequenceKind(s["kind"]),
@@ -166,3 +173,9 @@ def _from_json(folder: Path, entry: dict[str, object]) -> LabelledPatient:
             for s in data["series"]
         ),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value

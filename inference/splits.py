@@ -1,7 +1,7 @@
 """Who is trained on and who is evaluated: parts of a data set by patient, stratified by class, saved and hashed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,9 +95,9 @@ def read_splits(file: Path, patients: Sequence[LabelledPatient], *, data_sha256:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         held_out, folds = data[_HELD_OUT], data[_FOLDS]
-        named = {_HELD_OUT: list(held_out), **_by_name([list(fold) for fold in folds])}
+        named = {_HELD_OUT: _texts(held_out), **_by_name([_texts(fold) for fold in folds])}
         made_for = str(data.get(_DATA, data_sha256))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingsError(
             f'{file} is no split file ({error!r}); expected {{"held_out": [patients], "folds": [[patients], ...]}}'
         ) from error
@@ -115,6 +115,14 @@ def read_splits(file: Path, patients: Sequence[LabelledPatient], *, data_sha256:
     if data.get(_SHA256, splits.sha256) != splits.sha256:
         raise SettingsError(f"{file} was changed: its patients do not fit its sha256; take the line {_SHA256} out")
     return splits
+
+
+def _texts(values: Iterable[Any]) -> list[Any]:
+    """Raises TypeError where there is anything else."""
+    texts = list(values)
+    if not all(isinstance(one, str) for one in texts):
+        raise TypeError("a patient is no text")
+    return texts
 
 
 def save_splits(splits: Splits, file: Path, *, data_sha256: str) -> None:

@@ -80,10 +80,12 @@ def options(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0 done, 1 failed with one message on stderr, 2 wrong usage."""
+    """Run one command; the exit status: 0 done, 1 failed with one message on stderr, 2 wrong usage, 130 stopped."""
     try:
         app(args=None if argv is None else list(argv), prog_name="spinenode")
     except SystemExit as end:
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # a command told nothing of it
+            sys.stderr.write("spinenode: stopped\n")
         return end.code if isinstance(end.code, int) else _FAILED if end.code else 0
     except Exception as error:
         if not _is_expected(error):
@@ -107,6 +109,8 @@ def _message(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     what = f"cannot use {error.filename}" if error.filename is not None else "the system refused"
+    if error.filename2 is not None:
+        what = f"cannot bring {error.filename} to {error.filename2}"
     return f"{what}: {error.strerror or error or type(error).__name__}"
 
 

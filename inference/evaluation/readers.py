@@ -59,6 +59,13 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
         raise EvaluationError(f"{file} is no UTF-8 text: save it again as CSV UTF-8") from error
     header = content.partition("\n")[0]
     lines = csv.DictReader(io.StringIO(content), delimiter=";" if ";" in header and "," not in header else ",")
+    try:
+        yield from _rows(lines, file)
+    except csv.Error as error:  # DictReader counts a line when its row is whole
+        raise EvaluationError(f"{file} line {lines.reader.line_num}: {error}; correct the line") from error
+
+
+def _rows(lines: "csv.DictReader[str]", file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     missing = [column for column in COLUMNS if column not in (lines.fieldnames or ())]
     if missing:
         raise EvaluationError(f"{file} has no column {', '.join(missing)}; its first line must name all of {COLUMNS}")

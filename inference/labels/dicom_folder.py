@@ -63,7 +63,7 @@ class DicomFolder:
 
 
 def read_dicom_folder(folder: Path, progress: Progress) -> DicomFolder:
-    """Heads of all DICOM files below `folder`, whatever their names; no pixels are read.
+    """Heads of all DICOM files below `folder`, whatever their names; no pixels are read. Only regular files are opened.
 
     Raises
     ------
@@ -76,7 +76,9 @@ def read_dicom_folder(folder: Path, progress: Progress) -> DicomFolder:
     faults: list[Fault] = []
     for number, path in enumerate(files, start=1):
         relative = path.relative_to(folder).as_posix()
-        if not _is_part10(path):
+        if not path.is_file():  # to open a FIFO would be to wait for ever
+            faults.append(_unreadable(relative, "it is a link that leads nowhere, or no regular file"))
+        elif not _is_part10(path):
             others.append(path)
             if path.suffix.lower() in _DICOM_SUFFIXES:
                 faults.append(_unreadable(relative, "its name says DICOM, its content does not"))

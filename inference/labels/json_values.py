@@ -36,6 +36,12 @@ def size(data: Mapping[str, Any], key: str) -> int | None:
 
 
 def number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotThat(f"{what} is no number")
-    return float(value)
+    try:
+        converted = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        converted = math.inf
+    if not math.isfinite(converted):
+        raise NotThat(f"{what} is no finite number")
+    return converted

@@ -7,7 +7,7 @@ lesion_type. The file may use commas or, as some spreadsheets do, semicolons.
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,9 +59,10 @@ def read_pathology(folder: Path) -> Pathology | None:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise LabelsError(f"{path} is no UTF-8 text: save it again as CSV UTF-8") from error
-    columns, lines = _table(content, path)
+    columns, lines, unreadable = _table(content, path)
     unknown = [name for name in columns if name and name not in (*_REQUIRED, *_OPTIONAL)]
     faults = [_fault(FaultCode.PATHOLOGY_COLUMN, f"The column {name!r} is not read.", 1) for name in unknown]
+    faults += unreadable
     rows: dict[PatientKey, PathologyRow] = {}
     faulty: set[PatientKey] = set()
     for line, cells in lines:
@@ -81,13 +82,12 @@ class _WrongValue(Exception):
     """A sentence about a cell."""
 
 
-def _table(content: str, path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """Column names, and each row that is not empty with its line."""
-    header = content.partition("\n")[0]
-    reader = csv.reader(io.StringIO(content), delimiter=";" if ";" in header and "," not in header else ",")
+def _table(content: str, path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]], list[Fault]]:
+    """Column names, each row that is not empty with its line, and the lines that are no row."""
     columns: list[str] = []
     lines: list[tuple[int, dict[str, str]]] = []
-    for cells in reader:
+    faults: list[Fault] = []
+    for number, cells in _cells(content, faults):
         values = [cell.strip() for cell in cells]
         if not any(values):
             continue
@@ -95,11 +95,26 @@ def _table(content: str, path: Path) -> tuple[list[str], list[tuple[int, dict[st
             columns = [_ALSO.get(name.lower(), name.lower()) for name in values]
             continue
         # a row may be shorter than the header, as spreadsheets write it; cells beyond it have no name
-        lines.append((reader.line_num, dict(zip(columns, values + [""] * len(columns), strict=False))))
+        lines.append((number, dict(zip(columns, values + [""] * len(columns), strict=False))))
     missing = [name for name in _REQUIRED if name not in columns]
     if missing:
         raise LabelsError(f"{path} has no column {' and no column '.join(missing)}: its first line names the columns")
-    return columns, lines
+    return columns, lines, faults
+
+
+def _cells(content: str, faults: list[Fault]) -> Iterator[tuple[int, list[str]]]:
+    """Each row with its line; one that cannot be read becomes a fault, and what follows it is read."""
+    header = content.partition("\n")[0]
+    reader = csv.reader(io.StringIO(content), delimiter=";" if ";" in header and "," not in header else ",")
+    while True:
+        try:
+            cells = next(reader)
+            yield reader.line_num, cells
+        except StopIteration:
+            return
+        except csv.Error as error:
+            what = f"The row cannot be read: {error}."
+            faults.append(_fault(FaultCode.PATHOLOGY_VALUE, what, reader.line_num))
 
 
 def _row(patient: PatientKey, line: int, cells: Mapping[str, str]) -> PathologyRow:

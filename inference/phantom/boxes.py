@@ -10,6 +10,7 @@ from inference.phantom.lesions.painting import LesionMask
 
 # Source: phantom specification, item 6: at least 12 px at 512 px, and more than .35 of the largest cross-section.
 _MINIMUM_SIDE: Final = 12 / 512  # of the matrix, so that the millimetres stay the same
+_LEAST_PIXELS: Final = 3.0  # nobody draws a smaller rectangle, and no loader takes one
 _MINIMUM_COVERAGE: Final = 0.35
 
 
@@ -22,7 +23,7 @@ def boxes_per_slice(masks: Sequence[LesionMask], slices: int, *, matrix: int) ->
             continue
         for offset in np.flatnonzero(area > _MINIMUM_COVERAGE * area.max()):
             box = _bounding_box(mask, int(offset))
-            if min(box.x1 - box.x0, box.y1 - box.y0) >= _MINIMUM_SIDE * matrix:
+            if min(box.x1 - box.x0, box.y1 - box.y0) >= max(_LEAST_PIXELS, _MINIMUM_SIDE * matrix):
                 found[mask.index[0].start + int(offset)].append(box)
     return tuple(tuple(boxes) for boxes in found)
 

@@ -8,9 +8,12 @@ or of the public reference configurations it builds on.
 import math
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from inference.errors import BundleError
+from inference.wff.size_limits import BACKBONE_LIMITS, DETECTOR_LIMITS, SEQUENCE_LIMITS, require_limits
+
+_PLANES_OF_WIDTH: Final = 64  # `width_per_group` is the width at so many planes
 
 
 class Norm(StrEnum):
@@ -44,6 +47,14 @@ class BackboneConfig:
     fen_channels: tuple[int, ...] = (128, 256, 512, 1024, 2048)  # maps at 1/4 .. 1/64
     fpn_channels: int = 256
 
+    def __post_init__(self) -> None:
+        require_limits(self, BACKBONE_LIMITS)
+        if min(self.planes) * self.width_per_group < _PLANES_OF_WIDTH:
+            raise ValueError(
+                f"planes are {self.planes} and width_per_group {self.width_per_group}, expected at least one channel "
+                f"per group: their product is {_PLANES_OF_WIDTH} or more"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorConfig:
@@ -60,6 +71,9 @@ class DetectorConfig:
     nms_iou: float = 0.5
     maximum_boxes: int = 100
 
+    def __post_init__(self) -> None:
+        require_limits(self, DETECTOR_LIMITS)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceConfig:
@@ -74,6 +88,9 @@ class SequenceConfig:
     clip_size: int = 112  # pixels
     margin: float = 0.0  # added on each side, as a fraction of the box side
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_limits(self, SEQUENCE_LIMITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from typing import TypeVar
 
 import torch
@@ -14,6 +15,7 @@ import torch
 from inference.datasets import LabelledPatient
 from inference.findings import SequenceKind
 from inference.wff.config import FusionConfig
+from inference.wff.interrupts import deferred_interrupts
 from inference.wff.model import SliceBoxes, WffModel
 from inference.wff.reading import ClipReading, PatientReading, read_patient, read_sequence
 
@@ -62,31 +64,45 @@ def detect_all(
 ) -> list[DetectedPatient]:
     """Detections of every slice. One process: this one, with the model as it is, on a GPU too.
 
-    More: each has a copy of the model on the CPU and one thread.
+    More: each has a copy of the model on the CPU and one thread. On Ctrl-C they end with the series they are at.
     """
     if processes == 1:
         return _counted((_detected(model, patient) for patient in patients), progress)
-    with ProcessPoolExecutor(processes, get_context("spawn"), _take_model, (model,)) as pool:
-        return _counted(pool.map(_detect_patient, patients), progress)
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(processes, context, _take_model, (model, stop))
+    try:
+        with deferred_interrupts():
+            coming = [pool.submit(_detect_patient, patient) for patient in patients]
+        return _counted((one.result() for one in coming), progress)
+    except BaseException:
+        stop.set()
+        raise
+    finally:
+        with deferred_interrupts():  # a second Ctrl-C changes nothing
+            pool.shutdown(cancel_futures=True)
 
 
 _model_of_this_process: WffModel | None = None
+_stop: Event | None = None
 
 
-def _take_model(model: WffModel) -> None:
-    global _model_of_this_process
+def _take_model(model: WffModel, stop: Event) -> None:
+    global _model_of_this_process, _stop
     torch.set_num_threads(1)
-    _model_of_this_process = model
+    _model_of_this_process, _stop = model, stop
 
 
 def _detect_patient(patient: LabelledPatient) -> DetectedPatient:
-    if _model_of_this_process is None:
+    if _model_of_this_process is None or _stop is None:
         raise RuntimeError("the pool was started without a model")
-    return _detected(_model_of_this_process, patient)
+    return _detected(_model_of_this_process, patient, _stop)
 
 
-def _detected(model: WffModel, patient: LabelledPatient) -> DetectedPatient:
-    return DetectedPatient(patient, tuple(model.detect(series.images()) for series in patient.series))
+def _detected(model: WffModel, patient: LabelledPatient, stop: Event | None = None) -> DetectedPatient:
+    """When `stop` is set nobody waits for the answer: the other series are left out."""
+    wanted = (series for series in patient.series if stop is None or not stop.is_set())
+    return DetectedPatient(patient, tuple(model.detect(series.images()) for series in wanted))
 
 
 def classify_all(

@@ -1,10 +1,10 @@
 """What the record of a bundle says of having seen patients: in its training, or in a calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference.data_part import HELD_OUT
+from inference.data_part import HELD_OUT, TRAINING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,27 +13,39 @@ class SeenBefore:
     is_possible: bool  # some or all of the patients
 
 
-def seen_before(metadata: Mapping[str, Any], data_sha256: str, splits_sha256: str, part: str) -> SeenBefore:
-    """Of patients of this data set; `part` and the hash of its split are "" for all of them."""
+def seen_before(
+    metadata: Mapping[str, Any], data_sha256: str, splits_sha256: str, part: str, images_sha256: Sequence[str] = ()
+) -> SeenBefore:
+    """Of patients of this data set; `part` and the hash of its split are "" for all of them.
+
+    By `images_sha256`, one hash per patient, they are known whatever data set they are in; the records of older bundles
+    name whole data sets only.
+    """
     training = metadata.get("training")
-    record = training if isinstance(training, dict) else {}
+    record: Mapping[str, Any] = training if isinstance(training, dict) else {}
     same_split = bool(part) and record.get("split_sha256") == splits_sha256
     same_data = record.get("data_sha256") == data_sha256
     if same_split and same_data and part != HELD_OUT:
-        return _seen("The bundle was trained on these patients: nothing here is of patients unseen by it.")
-    if data_sha256 in _calibrated_on(metadata):
-        return _seen("The bundle was calibrated on patients of this very data set: these may be among them.")
-    if same_split and not same_data:
+        return _seen(_trained_on(len(images_sha256), len(images_sha256)))
+    if trained := _among(images_sha256, _named(record, TRAINING)):
+        return _seen(_trained_on(trained, len(images_sha256)))
+    if calibrated := _calibrated_on(metadata, data_sha256, images_sha256):
+        return _seen(calibrated)
+    held_out = _among(images_sha256, _named(record, HELD_OUT))
+    if same_split and same_data:
+        return _held_out("these patients", "names the same split")
+    if 0 < held_out == len(images_sha256):
+        return _held_out("these patients", "names them")
+    if same_split:
         return _seen(
             "The bundle was trained with this split of another data set: its names may mean other patients here."
         )
-    if same_split:
-        told = "The training of the bundle held these patients out: its record names the same split."
-        return SeenBefore(told=told, is_possible=False)
     if same_data:
         return _seen(
             "The bundle was trained on patients of this very data set: without its split file these may be among them."
         )
+    if held_out:
+        return _held_out(_share(held_out, len(images_sha256)), "does not name the others")
     return SeenBefore(told="", is_possible=False)
 
 
@@ -41,13 +53,48 @@ def _seen(told: str) -> SeenBefore:
     return SeenBefore(told=told, is_possible=True)
 
 
-def _calibrated_on(metadata: Mapping[str, Any]) -> list[str]:
-    """Hashes of the data sets of all calibrations, the last one first."""
-    hashes: list[str] = []
+def _held_out(who: str, record: str) -> SeenBefore:
+    return SeenBefore(told=f"The training of the bundle held {who} out: its record {record}.", is_possible=False)
+
+
+def _trained_on(count: int, patients: int) -> str:
+    seen = "nothing here is of patients unseen by it" if count == patients else "not all here are unseen by it"
+    return f"The bundle was trained on {_share(count, patients)}: {seen}."
+
+
+def _calibrated_on(metadata: Mapping[str, Any], data_sha256: str, images_sha256: Sequence[str]) -> str:
+    """A sentence on the last calibration that had some of the patients, or may have had; "" where none had."""
+    for record in _calibrations(metadata):
+        if named := record.get("images_sha256"):
+            if count := _among(images_sha256, named):
+                return f"The bundle was calibrated on {_share(count, len(images_sha256))}."
+        elif record.get("data_sha256") == data_sha256:
+            return "The bundle was calibrated on patients of this very data set: these may be among them."
+    return ""
+
+
+def _calibrations(metadata: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The records of all calibrations, the last one first."""
+    calibrations: list[Mapping[str, Any]] = []
     record: object = metadata
     while isinstance(record, Mapping):
         calibration = record.get("calibration")
         if isinstance(calibration, Mapping):
-            hashes.append(str(calibration.get("data_sha256")))
+            calibrations.append(calibration)
         record = record.get("parent")
-    return hashes
+    return calibrations
+
+
+def _named(training: Mapping[str, Any], part: str) -> object:
+    named = training.get("images_sha256")
+    return named.get(part) if isinstance(named, Mapping) else None
+
+
+def _among(images_sha256: Sequence[str], named: object) -> int:
+    """How many of the patients a record names."""
+    known = set(map(str, named)) if isinstance(named, list) else set()
+    return sum(one in known for one in images_sha256)
+
+
+def _share(count: int, patients: int) -> str:
+    return "these patients" if count == patients else f"{count} of these {patients} patients"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from inference.bundle import METADATA, Bundle
@@ -27,8 +27,7 @@ def save_weights(net: nn.Module, file: Path) -> None:
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in net.state_dict().items()
     }
-    save_file(state, file)
-    file.chmod(0o644)  # the writer makes it private; a bundle is for everybody
+    file.write_bytes(save(state))  # not its own `save_file`, which hides why it failed
 
 
 def rounded_as_stored(net: _Net) -> _Net:

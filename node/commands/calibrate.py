@@ -38,7 +38,10 @@ def calibrate(
         bool, typer.Option("--even-if-worse", help="Write the bundle although the log loss rises, by more than chance.")
     ] = False,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Copies of the networks on the CPU; 1 uses a GPU if there is one.")
+        int,
+        typer.Option(
+            "--processes", min=1, max=256, help="Copies of the networks on the CPU; 1 uses a GPU if there is one."
+        ),
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -48,6 +51,7 @@ def calibrate(
 
     Cases that the bundle was trained on are refused: of its own data set, name the split.
     """
+    from inference.durable_files import require_writable
     from inference.errors import CalibrationError
     from inference.wff.calibration.run import CalibrationRequest, CalibrationRun
     from node.commands.output import show_json
@@ -57,6 +61,7 @@ def calibrate(
     quiet_logs()
     if out.exists():  # told before the networks have run for an hour
         raise CalibrationError(f"{out} exists already: a bundle is never changed; choose another folder")
+    require_writable(out)
     run = CalibrationRun(
         CalibrationRequest(bundle=bundle, data=data, splits=split, part=part, even_if_seen=even_if_seen)
     )

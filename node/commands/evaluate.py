@@ -47,13 +47,17 @@ def evaluate(
         int | None, typer.Option("--proposals", min=1, help="As worker.proposals; else the bundle's.")
     ] = None,
     processes: Annotated[
-        int, typer.Option("--processes", min=1, help="Copies of the networks on the CPU; 1 uses a GPU if there is one.")
+        int,
+        typer.Option(
+            "--processes", min=1, max=256, help="Copies of the networks on the CPU; 1 uses a GPU if there is one."
+        ),
     ] = 1,
 ) -> None:
     """Measure a bundle on labelled patients: six strategies, readers, regions, sequences, detector, probabilities.
 
     Needs benign and malignant patients. The page is one file without scripts that can be sent and printed.
     """
+    from inference.durable_files import require_writable
     from inference.evaluation.files import write_evaluation
     from inference.evaluation.plots import require_plots
     from inference.wff.evaluation.run import EvaluationRequest, EvaluationRun
@@ -62,6 +66,7 @@ def evaluate(
 
     quiet_logs()
     require_plots()  # told before the networks have run for an hour
+    require_writable(out)
     run = EvaluationRun(
         EvaluationRequest(
             bundle=bundle,

@@ -38,6 +38,7 @@ def explain(
     The networks run again, and the sequence classifier some hundred times per sequence: minutes for a large model on a
     CPU. The page is one file without scripts. It holds images of a patient.
     """
+    from inference.durable_files import require_writable
     from node.commands.output import show_json, show_text
     from node.commands.stages import Stages
     from node.explanation.question import answer
@@ -46,6 +47,7 @@ def explain(
     if (case_id is None) == (files is None):
         raise typer.BadParameter("give either the number of a case or --files FOLDER")
     quiet_logs()
+    require_writable(out)  # told before the networks have run
     question = _of_files(context, files, bundle) if files is not None else _of_case(context, case_id or 0, bundle)
     with Stages(shown=not as_json) as stages:
         told = answer(question, report=stages.report)

@@ -1,14 +1,16 @@
 """How commands answer: tables for people, JSON for programs; both on stdout."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WIDTH_WITHOUT_TERMINAL = 160  # columns of a table that goes into a file or a pipe
 
 
@@ -19,7 +21,7 @@ def console() -> Console:
 
 
 def show_json(data: Any) -> None:
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(_printable(json.dumps(data, indent=2, ensure_ascii=False, default=_plain)) + "\n")
 
 
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -36,7 +38,7 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def show_text(text: str) -> None:
-    console().print(text, markup=False)
+    console().print(_printable(text), markup=False)
 
 
 def _cell(value: object) -> str:
@@ -44,7 +46,12 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%SZ")
-    return str(value).replace("[", r"\[")  # rich would read brackets as markup
+    return _printable(str(value)).replace("[", r"\[")  # rich would read brackets as markup
+
+
+def _printable(text: str) -> str:
+    """Names of files that are no UTF-8, and half surrogates of JSON, with the replacement character."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _plain(value: object) -> str:

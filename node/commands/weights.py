@@ -38,6 +38,7 @@ def convert(
             help="Standard deviation of what the source was trained on; without it what is usual for its origin.",
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Bring ImageNet or Kinetics weights that you have to the names of our nets.
@@ -45,11 +46,15 @@ def convert(
     For the detector: ResNeXt 32x4d of torchvision, timm, torch.hub or mmdetection. For the sequence classifier: 3-D
     ResNeXt-101 of 3D-ResNets-PyTorch. Nothing is downloaded, and nothing in the file is run.
     """
+    from inference.durable_files import require_writable
     from inference.errors import WeightsError
     from inference.wff.training.initial_weights.conversion import convert as run
 
     if out.suffix != ".safetensors":
         raise WeightsError(f"{out} does not end in .safetensors; give --out a name that does")
+    if out.exists() and not force:
+        raise WeightsError(f"{out} is there already: name another file, or replace it with --force")
+    require_writable(out.parent)
     done = run(source, purpose, out, licence=licence, input_std=input_std)
     _show(done, out, as_json=as_json)
 

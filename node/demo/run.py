@@ -32,7 +32,7 @@ from node.store_scu import StoreOutcome, store
 CALLING_AE_TITLE: Final = "DEMO"
 # The patient that is sent when no study is given. The seed is used nowhere in training, tuning or evaluation.
 PHANTOM_SEED: Final = 20_260
-PHANTOM_INDEX: Final = 1
+PHANTOM_INDEX: Final = 10
 QUIET_S: Final = 2.0  # the sender is ours and sends without pause; a site's default is 30 s
 _OWN_FOLDERS: Final = ("sent", "node", "archive", "pictures")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydicom import dcmread
 from sqlalchemy.orm import Session
@@ -16,12 +16,24 @@ from inference.heads import DAMAGED, is_disk_error
 from inference.pipeline import bundle_identity, load_pipeline
 from inference.runtime import Runtime
 from node.errors import NodeError
+from node.identity import Identity, conflicts
 from storage import cases
 from storage.files import FileStore
 from storage.schema import CaseRow
 
 if TYPE_CHECKING:
     from inference.wff.explanation.case import ExplainedCase
+
+
+_IDENTITY: Final = {
+    "PatientID": "patient_id",
+    "IssuerOfPatientID": "issuer_of_patient_id",
+    "PatientName": "patient_name",
+    "PatientBirthDate": "patient_birth_date",
+    "PatientSex": "patient_sex",
+    "StudyInstanceUID": "study_instance_uid",
+    "SeriesInstanceUID": "series_instance_uid",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,22 +46,25 @@ class Question:
 
 
 def of_files(folder: Path, bundle: Path | None, runtime: Runtime) -> Question:
-    """All files below a folder. Raises NodeError where there is none, or where they are of several patients."""
+    """All files below a folder. Raises NodeError where there is none, or where they cannot be of one patient."""
     files = tuple(sorted(file for file in folder.rglob("*") if file.is_file()))
     if not files:
         raise NodeError(f"{folder} holds no files: name a folder with the DICOM files of one patient")
-    patients = len({patient for file in files if (patient := _patient_of(file)) is not None})
+    identities = {identity for file in files if (identity := _identity_of(file)) is not None}
+    patients = len({identity.patient for identity in identities})
     if patients > 1:
         raise NodeError(f"{folder} holds images of {patients} patients: name a folder with the files of one")
+    if doubts := sorted(conflicts(identities)):
+        raise NodeError(f"{folder} holds images that cannot be of one person: {doubts[0]}; name a folder of one")
     case = Case(case_id="files", files=files)
     return Question(subject=f"{len(files)} files", case=case, bundle=bundle, runtime=runtime)
 
 
-def _patient_of(file: Path) -> tuple[str, str] | None:
-    """PatientID and its issuer, which part patients everywhere in the node; None: not a DICOM file that can be read."""
+def _identity_of(file: Path) -> Identity | None:
+    """What parts patients everywhere in the node; None: not a DICOM file that can be read."""
     try:
-        head = dcmread(file, stop_before_pixels=True, specific_tags=["PatientID", "IssuerOfPatientID"])
-        return str(head.get("PatientID", "")).strip(), str(head.get("IssuerOfPatientID", "")).strip()
+        head = dcmread(file, stop_before_pixels=True, specific_tags=list(_IDENTITY))
+        return Identity(**{name: str(head.get(keyword, "")).strip() for keyword, name in _IDENTITY.items()})
     except DAMAGED as error:  # the pipeline tells of such files
         if is_disk_error(error):
             raise

@@ -116,6 +116,13 @@ def test_metadata_cannot_name_files_outside_the_bundle(bundle: Path) -> None:
         open_bundle(bundle)
 
 
+def test_a_recorded_identity_of_other_bytes_is_told(bundle: Path) -> None:
+    (bundle / "SHA256").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(BundleError, match="changed after the bundle was made"):
+        open_bundle(bundle)
+
+
 def test_a_bundle_without_model_card_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(b"weights")
 

@@ -122,7 +122,7 @@ def test_a_calibration_that_makes_the_model_worse_is_not_written_unless_asked(
 
     shown = capsys.readouterr()
     assert "make the model worse" in shown.err
-    assert "this very data set" in shown.out
+    assert "was calibrated on these patients" in shown.out
     assert not out.exists()
     assert main([*command, "--even-if-worse"]) == 0
     assert open_bundle(out).identity.version == "0-calibrated.2"

@@ -1,6 +1,7 @@
 """`spinenode data` as a data scientist types it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +221,50 @@ def test_the_training_page_names_every_fault() -> None:
     page = (ROOT / "docs" / "training.md").read_text()
 
     assert [code.value for code in FaultCode if f"`{code.value}`" not in page] == []
+
+
+def test_what_is_no_regular_file_is_told_and_never_opened(
+    hospital: HospitalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A FIFO has no end to wait for, and a link may lead nowhere."""
+    hospital.patient("A")
+    os.mkfifo(hospital.root / "A" / "pipe")
+    (hospital.root / "A" / "gone.dcm").symlink_to("nowhere")
+
+    assert main(["data", "check", "studies", "--json"]) == 0
+
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert [(one["code"], one["file"]) for one in faults] == [
+        ("file-unreadable", "A/gone.dcm"),
+        ("file-unreadable", "A/pipe"),
+    ]
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_a_name_that_is_no_utf_8_is_shown_with_a_replacement_character(
+    hospital: HospitalFolder, capfdbinary: pytest.CaptureFixture[bytes], as_json: tuple[str, ...]
+) -> None:
+    hospital.patient("A")
+    (hospital.root / os.fsdecode(b"f\xfc.dcm")).write_bytes(b"no DICOM")
+
+    assert main(["data", "check", "studies", *as_json]) == 0
+
+    assert "f\ufffd.dcm" in capfdbinary.readouterr().out.decode()
+
+
+def test_a_number_or_a_cell_beyond_all_measure_is_a_fault_with_its_file(
+    hospital: HospitalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = hospital.patient("A")
+    labels = images[3].with_suffix(".json")
+    drawn = json.loads(labels.read_text())
+    drawn["shapes"][0]["points"][0][0] = 10**400
+    labels.write_text(json.dumps(drawn))
+    hospital.pathology("A,benign", f'B,"{200_000 * "x"}"', "C,benign")
+
+    assert main(["data", "check", "studies", "--json"]) == 1
+
+    faults = {one["code"]: one for one in json.loads(capsys.readouterr().out)["faults"]}
+    assert (faults["pathology-value"]["file"], faults["pathology-value"]["line"]) == ("pathology.csv", 3)
+    assert faults["pathology-without-images"]["line"] == 4  # what follows is read
+    assert [one["file"] for one in faults.values() if "no finite number" in one["what"]] == ["A/series1-3.json"]

@@ -151,6 +151,43 @@ def test_files_of_two_patients_are_never_explained_as_one(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("attribute", "value"), [("PatientName", "Stranger^Wholly"), ("PatientBirthDate", "19010203")])
+def test_files_of_two_persons_under_one_patient_id_are_refused_and_nobody_is_named(
+    voting_bundle: Path,
+    spine_study: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    attribute: str,
+    value: str,
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(spine_study, folder)
+    first, second, *_ = sorted(file for file in folder.rglob("*") if file.is_file())
+    for file, said in ((first, value), (second, {"PatientName": "Other^One"}.get(attribute, "19550607"))):
+        image = dcmread(file)
+        setattr(image, attribute, said)
+        image.save_as(file)
+
+    status = explain(folder, voting_bundle, tmp_path / "out")
+
+    said = capsys.readouterr().err
+    assert status == 1
+    assert f"{folder} holds images that cannot be of one person: {attribute} differs within study" in said
+    assert value not in said
+    assert said.count("\n") == 1
+
+
+def test_an_out_that_is_a_file_is_told_before_the_networks_run(
+    voting_bundle: Path, spine_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+
+    assert explain(spine_study, voting_bundle, tmp_path / "out") == 1
+
+    assert f"cannot use {tmp_path / 'out'}: Not a directory" in capsys.readouterr().err
+    assert (tmp_path / "out").read_text() == "mine"
+
+
 def test_files_without_any_series_of_the_spine_have_no_decision_to_explain(
     voting_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

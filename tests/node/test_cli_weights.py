@@ -70,3 +70,41 @@ def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
     assert status == 1
     assert str(missing) in capsys.readouterr().err
+
+
+def convert(source: Path, out: Path, *more: str) -> int:
+    return main(["weights", "convert", str(source), "--for", "detector", "--out", str(out), *more])
+
+
+def test_a_file_that_is_there_is_replaced_only_when_told_to(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "initial.safetensors"
+    out.write_text("mine")
+
+    assert convert(source, out) == 1
+    assert "is there already: name another file, or replace it with --force" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert convert(source, out, "--force") == 0
+    assert out.stat().st_size > 1000
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(source, weights_only=True)
+    state["layer2.0.bn1.bias"][3] = float("nan")
+    torch.save(state, tmp_path / "nan.pth")
+
+    assert convert(tmp_path / "nan.pth", tmp_path / "x.safetensors") == 1
+
+    assert "nan.pth: layer2.0.bn1.bias holds values that are no finite numbers" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_standard_deviation_without_end_is_refused(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(source, tmp_path / "x.safetensors", "--input-std", "inf") == 1
+
+    assert "is inf, expected a finite number above 0" in capsys.readouterr().err

@@ -86,3 +86,24 @@ def test_a_folder_without_a_data_set_ends_in_one_line(
 
     assert status == 1
     assert "patients.json" in capsys.readouterr().err
+
+
+def test_an_out_that_is_a_file_is_told_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").write_text("mine")
+
+    assert evaluate(tmp_path, tmp_path / "no-bundle") == 1
+
+    assert f"cannot use {tmp_path / 'out'}: Not a directory" in capsys.readouterr().err
+
+
+def test_an_evaluation_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, bundle: Path) -> None:
+    write_patients(tmp_path / "data", CASES)
+    (tmp_path / "out" / "evaluation.html.part").mkdir(parents=True)  # as unwritable as a full disk
+    (tmp_path / "out" / "evaluation.json").write_text("old")
+
+    assert evaluate(tmp_path, bundle) == 1
+
+    assert (tmp_path / "out" / "evaluation.json").read_text() == "old"
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["evaluation.html.part", "evaluation.json"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference.bundle import MODEL_CARD, Bundle, write_bundle
+from inference.durable_files import write_folder
 from inference.errors import CalibrationError
 from inference.findings import BundleIdentity
 from inference.wff.calibration.card import SiteData, model_card
@@ -32,15 +33,11 @@ def write_calibrated_bundle(
     if out.exists():
         raise CalibrationError(f"{out} exists already: a bundle is never changed; choose another folder")
     told = _metadata(parent, calibration, data, name or parent.identity.name.removesuffix(_SUFFIX) + _SUFFIX)
-    unfinished = out.with_name(f"{out.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for file in parent.metadata["files"]:
-        shutil.copyfile(parent.folder / file, unfinished / file)
-    (unfinished / MODEL_CARD).write_text(model_card(parent, told, calibration, data), encoding="utf-8")
-    identity = write_bundle(unfinished, told)
-    unfinished.rename(out)
-    return identity
+    with write_folder(out) as unfinished:
+        for file in parent.metadata["files"]:
+            shutil.copyfile(parent.folder / file, unfinished / file)
+        (unfinished / MODEL_CARD).write_text(model_card(parent, told, calibration, data), encoding="utf-8")
+        return write_bundle(unfinished, told)
 
 
 def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name: str) -> dict[str, Any]:
@@ -68,6 +65,7 @@ def _metadata(parent: Bundle, calibration: SiteCalibration, data: SiteData, name
             "data_sha256": data.sha256,
             "part": data.part,
             "patients_sha256": data.patients_sha256,
+            "images_sha256": list(data.images_sha256),
             "data_is_phantom": data.is_phantom,
             "overlap": data.overlap,
             "folds": FOLDS,

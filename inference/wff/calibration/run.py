@@ -38,7 +38,7 @@ class CalibrationRun:
     CalibrationError
         the bundle is of another pipeline, or its record says that it has seen the cases.
     LabelsError
-        the index of the data set is damaged.
+        the data set is damaged; the message names the file and the patient.
     SettingsError
         the split file does not fit the data set, or has no such part.
     OSError
@@ -52,7 +52,9 @@ class CalibrationRun:
                 f"{request.bundle} is of pipeline {self.parent.identity.pipeline!r}; only wff is calibrated"
             )
         part = open_data_part(request.data, request.splits, request.part)
-        seen = seen_before(self.parent.metadata, part.facts.sha256, part.splits_sha256, part.name)
+        self._patients = [patient for patient in part.patients if patient.verdict is not None]
+        images = part.facts.images_of(self._patients)
+        seen = seen_before(self.parent.metadata, part.facts.sha256, part.splits_sha256, part.name, images)
         if seen.is_possible and not request.even_if_seen:
             raise CalibrationError(
                 f"{seen.told} Calibrate on patients that its training held out (--split names the splits.json of its "
@@ -62,11 +64,11 @@ class CalibrationRun:
             sha256=part.facts.sha256,
             part=part.name,
             patients_sha256=part.patients_sha256,
+            images_sha256=images,
             is_phantom=part.facts.is_phantom,
             overlap=seen.told if seen.is_possible else "",
             patients=part.facts.patients if part.facts.is_phantom else "labelled patients of a site",
         )
-        self._patients = [patient for patient in part.patients if patient.verdict is not None]
 
     @property
     def is_phantom(self) -> bool:

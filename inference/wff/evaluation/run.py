@@ -43,7 +43,7 @@ class EvaluationRun:
     EvaluationError
         the patients are not of both classes, or the readers' file cannot be used.
     LabelsError
-        the index of the data set is damaged.
+        the data set is damaged; the message names the file and the patient.
     SettingsError
         the split file does not fit the data set, or has no such part.
     OSError
@@ -87,7 +87,7 @@ class EvaluationRun:
 
 
 def _subject(data: Path, bundle: Bundle, runtime: Runtime, part: DataPart) -> Subject:
-    identity = bundle.identity
+    identity, images = bundle.identity, part.facts.images_of(part.patients)
     return Subject(
         bundle_name=identity.name,
         bundle_version=identity.version,
@@ -99,5 +99,5 @@ def _subject(data: Path, bundle: Bundle, runtime: Runtime, part: DataPart) -> Su
         part=part.name,
         patients_sha256=part.patients_sha256,
         is_phantom=identity.phantom_trained or part.facts.is_phantom,
-        seen_before=seen_before(bundle.metadata, part.facts.sha256, part.splits_sha256, part.name).told,
+        seen_before=seen_before(bundle.metadata, part.facts.sha256, part.splits_sha256, part.name, images).told,
     )

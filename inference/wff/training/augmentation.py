@@ -17,15 +17,19 @@ from inference.wff.training.tables import key
 
 Boxes = NDArray[np.float32]
 
+_LARGEST_FACTOR = 100.0  # of a size or a grey value
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfCutMix:
     """MultiScale-SelfCutMix: rescaled tumour regions of a series pasted into a slice of the same series."""
 
     probability: float = key(0.5, "share of the lesion slices that get a paste", least=0.0, most=1.0)
-    maximum_pastes: int = key(2, "per slice", least=1)
+    maximum_pastes: int = key(2, "per slice", least=1, most=100)
     scale: tuple[float, float] = key((0.5, 1.0), "of width and height, drawn apart (the paper's range)")
-    reach: float = key(0.15, 'of the image width, round the lesions of the slice: "near the spine"', least=0.0)
+    reach: float = key(
+        0.15, 'of the image width, round the lesions of the slice: "near the spine"', least=0.0, most=1.0
+    )
     overlap: float = key(0.1, "IoU with every other box stays below", least=0.0, most=1.0)
     cover: float = key(
         0.2,
@@ -69,7 +73,7 @@ class GreyChanges:
 
     gamma: tuple[float, float] = key((0.8, 1.25), "exponent of the grey values")
     gain: tuple[float, float] = key((0.85, 1.15), "factor of the grey values")
-    noise_sd: float = key(6.0, "at most, in grey values of 0..255", least=0.0)
+    noise_sd: float = key(6.0, "at most, in grey values of 0..255", least=0.0, most=255.0)
     blur_probability: float = key(0.2, "3 x 3 mean", least=0.0, most=1.0)
 
     def __post_init__(self) -> None:
@@ -78,8 +82,8 @@ class GreyChanges:
 
 
 def _require_range(name: str, values: tuple[float, ...]) -> None:
-    if len(values) != 2 or not 0.0 < values[0] <= values[1]:
-        raise ValueError(f"{name} is {list(values)}, expected [lowest, highest] above 0")
+    if len(values) != 2 or not 0.0 < values[0] <= values[1] <= _LARGEST_FACTOR:
+        raise ValueError(f"{name} is {list(values)}, expected [lowest, highest] above 0, at most {_LARGEST_FACTOR:g}")
 
 
 NO_CUT_MIX = SelfCutMix(probability=0.0)

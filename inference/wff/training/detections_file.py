@@ -5,6 +5,7 @@ Floats survive JSON to the last bit, so what is read is what was found.
 
 import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from inference.datasets import LabelledPatient
 from inference.durable_files import write_text
 from inference.errors import TrainingError
 from inference.findings import Box, Verdict
-from inference.wff.model import SliceBoxes
 from inference.wff.patients import DetectedPatient
 from inference.wff.reading import DetectedBox
 
@@ -25,7 +25,7 @@ def load_detections(file: Path, patients: Sequence[LabelledPatient]) -> list[Det
     """Of these patients, in their order. Raises TrainingError when the file is damaged or of other patients."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-        return [DetectedPatient(patient, _from_json(data[patient.patient_id])) for patient in patients]
+        return [_of_patient(patient, data[patient.patient_id]) for patient in patients]
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{file} is damaged ({error!r}); delete it, and the slices are searched again") from error
 
@@ -38,10 +38,15 @@ def _to_json(one: DetectedPatient) -> list[list[list[list[Any]]]]:
     ]
 
 
-def _from_json(data: list[list[list[list[Any]]]]) -> tuple[tuple[SliceBoxes, ...], ...]:
-    return tuple(tuple(tuple(map(_box, boxes)) for boxes in slices) for slices in data)
+def _of_patient(patient: LabelledPatient, data: list[list[list[list[Any]]]]) -> DetectedPatient:
+    found = tuple(tuple(tuple(map(_box, boxes)) for boxes in slices) for slices in data)
+    if [len(slices) for slices in found] != [len(series.boxes) for series in patient.series]:
+        raise ValueError(f"patient {patient.patient_id} has other slices")
+    return DetectedPatient(patient, found)
 
 
 def _box(values: list[Any]) -> DetectedBox:
     x0, y0, x1, y1, verdict, score = values
+    if not all(map(isfinite, (x0, y0, x1, y1, score))):
+        raise ValueError(f"{values} is no box")
     return DetectedBox(Box(x0=x0, y0=y0, x1=x1, y1=y1), Verdict(verdict), score)

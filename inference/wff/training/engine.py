@@ -21,13 +21,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from inference.durable_files import write_durably
 from inference.wff.training.checkpoint import load_checkpoint, save_checkpoint
 from inference.wff.training.divergence import require_finite, require_scale
+from inference.wff.training.finished_weights import load_finished_weights, save_finished_weights
 from inference.wff.training.journal import Journal, JournalWriter
 from inference.wff.training.optimisation import learning_rate_at, optimiser_of, peak_learning_rate
 from inference.wff.training.settings import ComputeSettings, OptimiserSettings, Precision
@@ -93,12 +92,15 @@ class WithLosses(nn.Module):
 
 
 def finished_net(task: Task[Any], folder: Path) -> nn.Module | None:
-    """The net of a training that came to its end, in evaluation mode on the CPU; None: it did not."""
+    """The net of a training that came to its end, in evaluation mode on the CPU; None: it did not.
+
+    Raises TrainingError when its weights are damaged.
+    """
     file = folder / WEIGHTS
     if not file.exists():
         return None
     net = task.build()
-    net.load_state_dict(load_file(file))
+    net.load_state_dict(load_finished_weights(file, like=net.state_dict()))
     return net.eval()
 
 
@@ -116,8 +118,7 @@ def run_process(
     else:
         trainer.run(report, None)
     if rank == 0:
-        state = {name: value.contiguous() for name, value in trainer.average.items()}
-        write_durably(folder / WEIGHTS, lambda out: out.write(save(state)))
+        save_finished_weights(folder / WEIGHTS, trainer.average)
         (folder / CHECKPOINT).unlink()
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 import torch
 
+from inference.checked_data_set import checked_data_set
 from inference.data_facts import DataFacts, data_facts
-from inference.datasets import LabelledPatient, open_data_set
+from inference.datasets import LabelledPatient
 from inference.durable_files import write_json
 from inference.errors import SettingsError
 from inference.evaluation.results import Evaluation
@@ -58,6 +59,8 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
 
     Raises
     ------
+    LabelsError
+        the data set is damaged; the message names the file and the patient.
     SettingsError
         the settings ask for a device, an architecture or splits that cannot be; the message names the key.
     WeightsError
@@ -71,7 +74,7 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
         _require_architecture(candidate, number)
     starting_weights = tuple(map(starting_weights_of, candidates))
     license_text(settings.bundle.license_file)
-    patients = tuple(open_data_set(data))
+    patients = tuple(checked_data_set(data))
     facts = data_facts(data, patients)
     splits = splits_for(patients, settings.cross_validation, seed=settings.seed, data_sha256=facts.sha256)
     return Prepared(

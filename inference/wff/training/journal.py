@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from inference.durable_files import write_text
+from inference.errors import TrainingError
 
 METRICS: Final = "metrics.jsonl"
 TENSORBOARD: Final = "tensorboard"
@@ -65,12 +66,25 @@ class JournalWriter:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run folder; a line cut off by a crash is left out."""
+    """The lines of a run folder; a line cut off by a crash is left out. Raises TrainingError when one is damaged."""
     file = folder / METRICS
     if not file.exists():
         return []
-    lines = file.read_text(encoding="utf-8").split("\n")[:-1]  # the last one has no end yet, or is empty
-    return [json.loads(line) for line in lines if line]
+    lines = file.read_bytes().split(b"\n")[:-1]  # the last one has no end yet, or is empty
+    return [_numbers(file, number, line) for number, line in enumerate(lines, 1) if line]
+
+
+def _numbers(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        numbers: dict[str, Any] = json.loads(line)
+        is_whole = isinstance(numbers["stage"], str) and isinstance(numbers["step"], int)
+    except (ValueError, KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise TrainingError(
+            f"{file} is damaged in line {number}; delete the line, or the file: only its curves are lost"
+        )
+    return numbers
 
 
 def _forget(file: Path, stage: str, after: int) -> None:
@@ -78,5 +92,5 @@ def _forget(file: Path, stage: str, after: int) -> None:
         return
     kept = [line for line in read_metrics(file.parent) if line["stage"] != stage or line["step"] <= after]
     text = "".join(json.dumps(line) + "\n" for line in kept)
-    if text != file.read_text(encoding="utf-8"):
+    if text.encode() != file.read_bytes():
         write_text(file, text)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from inference.datasets import LabelledPatient, open_data_set
+from inference.checked_data_set import checked_data_set
+from inference.datasets import LabelledPatient
 from inference.errors import TrainingError
 from inference.findings import Verdict
 from inference.wff.training.augmentation import NO_CUT_MIX, NO_GREY_CHANGES, NO_MOVEMENT
@@ -58,9 +59,9 @@ def overfit(
 ) -> list[Overfitted]:
     """Train both nets on `count` patients, half of each class. `folder` is for what is written meanwhile.
 
-    Raises TrainingError when the data set has too few patients with labelled boxes.
+    Raises TrainingError when the data set has too few patients with labelled boxes, LabelsError when it is damaged.
     """
-    names = tuple(patient.patient_id for patient in _few(open_data_set(data), count))
+    names = tuple(patient.patient_id for patient in _few(checked_data_set(data), count))
     detector = replace(
         settings.detector, self_cut_mix=NO_CUT_MIX, movement=NO_MOVEMENT, grey_values=NO_GREY_CHANGES, lesion_share=1.0
     )

@@ -17,6 +17,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessException, start_processes
 
 from inference.errors import TrainingError
+from inference.wff.interrupts import deferred_interrupts
 from inference.wff.training.divergence import TrainingFailed
 from inference.wff.training.engine import Plan, Progress, Task, finished_net, run_process
 from inference.wff.training.journal import Journal
@@ -80,15 +81,22 @@ def _run_several(job: _Job, progress: Progress) -> None:
     _await_orphans(job.folder)
     context = get_context("spawn")
     shared, faults = context.Array("d", [0.0, 0.0]), context.SimpleQueue()
-    workers: Any = start_processes(  # type: ignore[no-untyped-call]
-        _process, (job, shared, faults), nprocs=job.plan.compute.devices, join=False, start_method="spawn"
-    )
+    workers: Any = None
     try:
+        with deferred_interrupts():
+            workers = start_processes(  # type: ignore[no-untyped-call]
+                _process, (job, shared, faults), nprocs=job.plan.compute.devices, join=False, start_method="spawn"
+            )
         while not workers.join(timeout=_POLL_S):
             progress(int(shared[0]), shared[1])
     except ProcessException as error:
         if not faults.empty():
             raise TrainingFailed(faults.get()) from error
+        raise
+    except KeyboardInterrupt:  # which they do not see
+        for process in workers.processes if workers is not None else ():
+            process.terminate()
+            process.join()
         raise
     finally:
         for file in (job.rendezvous, job.folder / _IN_USE):

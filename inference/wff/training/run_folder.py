@@ -29,8 +29,9 @@ import numpy as np
 import torch
 import torchvision
 
+from inference.bundle import open_bundle
 from inference.durable_files import PART, write_json, write_text
-from inference.errors import TrainingError
+from inference.errors import BundleError, TrainingError
 
 SETTINGS: Final = "settings.toml"
 RUN: Final = "run.json"
@@ -40,6 +41,7 @@ BUNDLE: Final = "bundle"
 LOG: Final = "log"
 _LOCK: Final = "lock"
 _SCHEMA: Final = 1
+_KEYS: Final = ("schema", "data_sha256", "weights_sha256", "splits_sha256", "starts", "finished")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,8 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        return _read(self.folder)["finished"] is not None
+        """It came to its end, and its bundle is whole; one that is not is made again from the weights of the run."""
+        return _read(self.folder)["finished"] is not None and _opens(self.folder / BUNDLE)
 
     def part(self, *names: str) -> Path:
         folder = self.folder.joinpath(*names)
@@ -113,22 +116,33 @@ def _begin(folder: Path, inputs: Inputs, command: Sequence[str]) -> None:
         write_json(folder / RUN, {"schema": _SCHEMA, **stored, "starts": [start], "finished": None})
         return
     run = _read(folder)
-    if (folder / SETTINGS).read_text(encoding="utf-8") != inputs.settings:
+    if (folder / SETTINGS).read_bytes() != inputs.settings.encode():
         raise TrainingError(f"{folder} is a run with other settings (see its {SETTINGS}); choose another --out")
     if run["data_sha256"] != inputs.data_sha256:
         raise TrainingError(f"{folder} is a run with another data set (see its {RUN}); choose another --out")
     if any(run[key] != value for key, value in stored.items()):
         raise TrainingError(f"{folder} is a run with other splits or starting weights; choose another --out")
-    if run["finished"] is None:
+    if run["finished"] is None or not _opens(folder / BUNDLE):
         write_json(folder / RUN, {**run, "starts": [*run["starts"], start]})
 
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
         run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except ValueError as error:
+        missing = {*_KEYS} - run.keys()
+    except (ValueError, AttributeError) as error:
         raise TrainingError(f"{folder / RUN} is damaged ({error}); choose another --out") from error
+    if missing:
+        raise TrainingError(f"{folder / RUN} is damaged (it lacks {min(missing)}); choose another --out")
     return run
+
+
+def _opens(bundle: Path) -> bool:
+    try:
+        open_bundle(bundle)
+    except BundleError:
+        return False
+    return True
 
 
 def _now() -> str:

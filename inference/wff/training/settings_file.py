@@ -65,7 +65,7 @@ def settings_from_toml(text: str, where: str) -> TrainingSettings:
     """`where` names the text in messages. Raises SettingsError."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of too many digits
         raise SettingsError(f"{where} is no TOML: {error}") from error
     base = settings_of(_preset(table, where))
     candidates = _take_candidates(table, where)

@@ -1,6 +1,7 @@
 """Settings as frozen dataclasses: keys with a comment and limits, built over a default, every fault told by its key."""
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, field, fields, is_dataclass, replace
 from enum import StrEnum
@@ -74,20 +75,29 @@ def _like(default: Any, value: Any, what: str) -> Any:
             raise SettingsError(f"{what} is {value!r}, expected one of {', '.join(allowed)}")
         return type(default)(value)
     if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise SettingsError(f"{what} is {value}, expected a finite number")
-        return float(value)
+        return _finite(value, what)
     if type(value) is not type(default):
         raise SettingsError(f"{what} is {value!r}, expected {_KINDS[type(default)]}")
+    if isinstance(value, str) and any(unicodedata.category(letter) == "Cc" for letter in value):
+        raise SettingsError(f"{what} is {value!r}, expected a text without control characters")
     return value
+
+
+def _finite(value: float, what: str) -> float:
+    try:
+        converted = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        converted = math.inf
+    if not math.isfinite(converted):
+        raise SettingsError(f"{what} is {converted}, expected a finite number")
+    return converted
 
 
 def _tuple_like(default: tuple[Any, ...], value: Any, what: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
         raise SettingsError(f"{what} is {value!r}, expected a list")
-    if not default:
-        return tuple(value)
-    return tuple(_like(default[0], one, f"{what}, value {number}") for number, one in enumerate(value, 1))
+    like = default[0] if default else ""  # lists that are empty by default are of texts
+    return tuple(_like(like, one, f"{what}, value {number}") for number, one in enumerate(value, 1))
 
 
 def _require_limits(one: "Field[Any]", value: Any, what: str) -> None:

@@ -1,11 +1,15 @@
 """The end product of a training: weights, metadata and model card as a bundle that the node serves."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from inference.bundle import LICENSE, MODEL_CARD, WEIGHTS_SUFFIX, write_bundle
 from inference.data_facts import class_counts
+from inference.data_part import HELD_OUT, TRAINING
+from inference.durable_files import write_folder
+from inference.errors import SettingsError
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import BundleIdentity
 from inference.wff.config import config_to_json
@@ -24,18 +28,25 @@ They come "AS IS", without warranties or conditions of any kind. Research only, 
 
 
 def write_trained_bundle(folder: Path, made: Made) -> BundleIdentity:
-    """Write all files of the bundle into `folder`, replacing what an earlier attempt left there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    detector, classifier = made.model.nets
-    save_weights(detector, folder / f"{DETECTOR}{WEIGHTS_SUFFIX}")
-    save_weights(classifier, folder / f"{CLASSIFIER}{WEIGHTS_SUFFIX}")
-    (folder / LICENSE).write_text(license_text(made.settings.bundle.license_file), encoding="utf-8")
-    (folder / MODEL_CARD).write_text(model_card(made), encoding="utf-8")
-    return write_bundle(folder, _metadata(made))
+    """`folder` appears when it is complete; what an earlier attempt left there goes before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with write_folder(folder) as unfinished:
+        detector, classifier = made.model.nets
+        save_weights(detector, unfinished / f"{DETECTOR}{WEIGHTS_SUFFIX}")
+        save_weights(classifier, unfinished / f"{CLASSIFIER}{WEIGHTS_SUFFIX}")
+        (unfinished / LICENSE).write_text(license_text(made.settings.bundle.license_file), encoding="utf-8")
+        (unfinished / MODEL_CARD).write_text(model_card(made), encoding="utf-8")
+        return write_bundle(unfinished, _metadata(made))
 
 
 def license_text(file: str) -> str:
-    return Path(file).read_text(encoding="utf-8") if file else _NO_LICENSE
+    """Raises OSError, and SettingsError when the file is no text in UTF-8."""
+    if not file:
+        return _NO_LICENSE
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"bundle.license_file: {file} is no text in UTF-8 ({error})") from error
 
 
 def _metadata(made: Made) -> dict[str, object]:
@@ -69,6 +80,10 @@ def _metadata(made: Made) -> dict[str, object]:
             "split_sha256": made.splits.sha256,
             "training_patients": class_counts(made.splits.training),
             "held_out_patients": class_counts(made.splits.held_out),
+            "images_sha256": {
+                TRAINING: made.data.images_of(made.splits.training),
+                HELD_OUT: made.data.images_of(made.splits.held_out),
+            },
         },
         "versions": versions(),
     }

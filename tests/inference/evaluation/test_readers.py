@@ -110,3 +110,10 @@ def test_a_reader_of_one_class_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(EvaluationError, match="'D1' has read 2 malignant and 0 benign"):
         reader_rows(read_readers(path, NAMES), MODEL)
+
+
+def test_a_cell_beyond_all_measure_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = file(tmp_path, "P1,D1,no,malignant", f"P2,{200_000 * 'D'},no,malignant")
+
+    with pytest.raises(EvaluationError, match="line 3: field larger"):
+        read_readers(path, NAMES)

@@ -35,6 +35,8 @@ def broken(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         (lambda d: d["detector"].update(image_size="large"), "image_size"),
         (lambda d: d["detector"]["backbone"].update(blocks=3), "blocks"),
         (lambda d: d["detector"]["backbone"].update(fen="none"), "fen"),
+        (lambda d: d["detector"].update(image_size=0), "image_size is 0, expected at least 64"),
+        (lambda d: d["sequence"].update(planes=["8"] * 4), "planes is '8', expected a number"),
         (lambda d: d["fusion"].update(calibration_slope=-1.0), "calibration slope"),
     ],
 )

@@ -52,3 +52,55 @@ def test_a_split_of_another_data_set_tells_nothing_of_these_patients() -> None:
 @pytest.mark.parametrize("metadata", [RECORD, {}, {"training": None}])
 def test_nothing_is_claimed_of_another_data_set(metadata: dict[str, object]) -> None:
     assert seen_before(metadata, "d2", "", "") == SeenBefore(told="", is_possible=False)
+
+
+NAMED = {
+    "training": {
+        "split_sha256": "s1",
+        "data_sha256": "d1",
+        "images_sha256": {"training": ["a", "b", "c"], "held_out": ["x", "y"]},
+    }
+}
+CALIBRATED = {"data_sha256": "d5", "images_sha256": ["x", "q"]}
+
+
+@pytest.mark.parametrize(
+    ("images", "told", "is_possible"),
+    [
+        (["a", "b"], "was trained on these patients: nothing here is of patients unseen by it", True),
+        (["a", "b", "x", "n"], "was trained on 2 of these 4 patients: not all here are unseen by it", True),
+        (["x", "y"], "held these patients out: its record names them", False),
+        (["x", "n", "m"], "held 1 of these 3 patients out: its record does not name the others", False),
+        (["n", "m"], "", False),
+    ],
+)
+def test_patients_are_known_by_their_images_in_any_data_set(images: list[str], told: str, is_possible: bool) -> None:
+    seen = seen_before(NAMED, "d2", "", "", images)
+
+    assert told in seen.told
+    assert bool(seen.told) == bool(told)
+    assert seen.is_possible == is_possible
+
+
+@pytest.mark.parametrize("metadata", [{**NAMED, "calibration": CALIBRATED}, {"parent": {"calibration": CALIBRATED}}])
+@pytest.mark.parametrize(
+    ("images", "told"), [(["x", "q"], "calibrated on these patients"), (["x", "m"], "calibrated on 1 of these 2")]
+)
+def test_patients_of_a_calibration_are_known_by_their_images(
+    metadata: dict[str, object], images: list[str], told: str
+) -> None:
+    seen = seen_before(metadata, "d2", "", "", images)
+
+    assert told in seen.told
+    assert seen.is_possible
+
+
+def test_other_patients_of_a_data_set_that_was_calibrated_on_are_not_suspected() -> None:
+    seen = seen_before({**NAMED, "calibration": CALIBRATED}, "d5", "", "", ["y"])
+
+    assert "held these patients out" in seen.told
+
+
+def test_the_same_split_of_another_data_set_is_believed_where_the_images_are_the_same() -> None:
+    assert not seen_before(NAMED, "d2", "s1", "held_out", ["x", "y"]).is_possible
+    assert "its names may mean other patients" in seen_before(NAMED, "d2", "s1", "held_out", ["x", "n"]).told

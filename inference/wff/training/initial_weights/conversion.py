@@ -3,6 +3,7 @@
 Converted weights belong to nets with batch normalisation: running means and variances are part of them.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,9 +13,10 @@ from typing import Final
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from inference.durable_files import write_durably
 from inference.errors import WeightsError
 from inference.wff.config import BackboneConfig, ClipNet, Norm, SequenceConfig, paper_config
 from inference.wff.networks.detector import Detector
@@ -76,8 +78,10 @@ def convert(
     first kernel is multiplied by it: the statistics of batch normalisation then hold as they are. None: what is usual
     for the origin.
 
-    Raises WeightsError when the file is of another architecture, or a shape does not fit.
+    Raises WeightsError when the file is of another architecture, a shape does not fit, or a value is not finite.
     """
+    if input_std is not None and not (math.isfinite(input_std) and input_std > 0.0):
+        raise WeightsError(f"the standard deviation of the input is {input_std}, expected a finite number above 0")
     source = read_source(file)
     _require_fitting(source, purpose)
     ours = _shapes_of(source.architecture, purpose)
@@ -114,36 +118,42 @@ def load_initial(net: Net, file: Path) -> InitialWeights:
     Raises WeightsError when the file is of the other net, of another depth or width, or the net has no batch
     normalisation.
     """
+    header = fitting_header(net, file)
+    ours = _shapes(net)
+    state = {_name_in(ours, name): value for name, value in _read(file).items()}
+    net.load_state_dict(state, strict=False)
+    return InitialWeights(matched=len(state), at_start=_at_start(ours, state), header=header)
+
+
+def fitting_header(net: Net, file: Path) -> dict[str, str]:
+    """What `convert` recorded in a file that fits `net`: source, source_sha256, architecture, licence, ...
+
+    Reads no tensor; `net` may be on torch's device "meta". Raises as `load_initial`, and OSError.
+    """
     purpose = Purpose.DETECTOR if isinstance(net, Detector) else Purpose.SEQUENCE
     _require_loadable(net, file)
-    stored, header = _read(file)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            header = dict(opened.metadata() or {})
+            stored = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise _damaged(file, error) from error
     _require_purpose(file, header, purpose)
-    ours = {name: tuple(value.shape) for name, value in net.state_dict().items()}
-    state = {_name_in(ours, name): value for name, value in stored.items()}
+    ours = _shapes(net)
+    shapes = {_name_in(ours, name): shape for name, shape in stored.items()}
     blocks = "-".join(map(str, _trunk_config(net).blocks))
-    odd = sorted({name for name in ours if must_be_given(name, purpose)} - set(state) | set(state) - set(ours))
+    odd = sorted({name for name in ours if must_be_given(name, purpose)} - set(shapes) | set(shapes) - set(ours))
     if odd:
         raise WeightsError(
             f"{file} is of a {header.get('architecture')} with blocks {header.get('blocks')}, the net to train has "
             f"blocks {blocks}: {odd[0]} is in one of them only; set the same blocks in the configuration"
         )
-    _require_shapes(file, ours, {name: tuple(value.shape) for name, value in state.items()})
-    net.load_state_dict(state, strict=False)
-    return InitialWeights(matched=len(state), at_start=_at_start(ours, state), header=header)
-
-
-def origin_of(file: Path, purpose: Purpose) -> dict[str, str]:
-    """What `convert` recorded in a file: source, source_sha256, architecture, licence, ... Reads no tensor.
-
-    Raises WeightsError when the file is damaged or of the other net, OSError when it cannot be read.
-    """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            header = dict(opened.metadata() or {})
-    except SafetensorError as error:
-        raise _damaged(file, error) from error
-    _require_purpose(file, header, purpose)
+    _require_shapes(file, ours, shapes)
     return header
+
+
+def _shapes(net: Net) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
 
 
 def _require_purpose(file: Path, header: Mapping[str, str], purpose: Purpose) -> None:
@@ -177,7 +187,7 @@ def _shapes_of(architecture: Architecture, purpose: Purpose) -> dict[str, tuple[
             net = Detector(replace(paper.detector, backbone=backbone))
         else:
             net = SequenceClassifier(replace(paper.sequence, blocks=architecture.blocks, norm=Norm.BATCH))
-    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    return _shapes(net)
 
 
 def _renamed(source: Source, ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, str]) -> dict[str, Tensor]:
@@ -193,6 +203,8 @@ def _renamed(source: Source, ours: Mapping[str, tuple[int, ...]], theirs: Mappin
                 f"{source.file}: {their_name} has shape {tuple(value.shape)}, but {name} has {ours[name]}; "
                 f"{source.architecture} differs from ours there"
             )
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise WeightsError(f"{source.file}: {their_name} holds values that are no finite numbers")
         state[name] = (value.float() if value.is_floating_point() else value).clone(
             memory_format=torch.contiguous_format
         )
@@ -240,20 +252,16 @@ def _require_shapes(file: Path, ours: Mapping[str, tuple[int, ...]], stored: Map
             raise WeightsError(f"{file}: {name} has shape {shape}, in the net to train it has {ours[name]}")
 
 
-def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def _read(file: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+        return load_file(file)
     except SafetensorError as error:
         raise _damaged(file, error) from error
 
 
 def _write(state: dict[str, Tensor], out: Path, header: dict[str, str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    half_written = out.with_name(f"{out.name}.part")
-    save_file(state, half_written, metadata=header)
-    half_written.chmod(0o644)  # the writer makes it private
-    half_written.replace(out)
+    write_durably(out, lambda stream: stream.write(save(state, metadata=header)))
 
 
 def _at_start(ours: Iterable[str], state: Mapping[str, object]) -> dict[str, int]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from inference.data_facts import file_sha256
 from inference.wff.networks.detector import Detector
 from inference.wff.networks.sequence_classifier import SequenceClassifier
-from inference.wff.training.initial_weights.conversion import load_initial, origin_of
+from inference.wff.training.initial_weights.conversion import fitting_header, load_initial
 from inference.wff.training.initial_weights.names import Purpose
 from inference.wff.training.settings import TrainingSettings
 
@@ -36,17 +37,22 @@ class StartingWeights:
 
 
 def starting_weights_of(settings: TrainingSettings) -> dict[str, StartingWeights]:
-    """By net ("detector", "sequence"); one that begins at random is left out.
+    """By net ("detector", "sequence"); one that begins at random is left out. Reads no tensor.
 
-    Raises WeightsError when a file is damaged or of the other net, OSError when it cannot be read.
+    Raises WeightsError when a file is damaged or of another net, OSError when it cannot be read.
     """
-    named = {Purpose.DETECTOR: settings.detector.initial_weights, Purpose.SEQUENCE: settings.sequence.initial_weights}
-    return {purpose.value: _starting_weights(Path(file), purpose) for purpose, file in named.items() if file}
+    config, found = settings.config, {}
+    with torch.device("meta"):
+        if file := settings.detector.initial_weights:
+            found[Purpose.DETECTOR.value] = _starting_weights(Path(file), Detector(config.detector))
+        if file := settings.sequence.initial_weights:
+            found[Purpose.SEQUENCE.value] = _starting_weights(Path(file), SequenceClassifier(config.sequence))
+    return found
 
 
-def _starting_weights(file: Path, purpose: Purpose) -> StartingWeights:
+def _starting_weights(file: Path, net: Detector | SequenceClassifier) -> StartingWeights:
     sha256 = file_sha256(file)
-    header: Mapping[str, str] = origin_of(file, purpose)
+    header: Mapping[str, str] = fitting_header(net, file)
     return StartingWeights(
         file=file.name,
         sha256=sha256,

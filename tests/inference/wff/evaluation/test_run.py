@@ -154,3 +154,11 @@ def test_a_bundle_of_another_pipeline_is_refused(tmp_path: Path, bundle: Path, d
 
     with pytest.raises(BundleError, match="'fracture-mri'; only wff"):
         EvaluationRun(EvaluationRequest(bundle=other, data=data))
+
+
+def test_a_damaged_series_is_refused_before_the_networks_run(bundle: Path, data: Path) -> None:
+    series = data / "P03.1.npy"
+    series.write_bytes(series.read_bytes()[:-1])
+
+    with pytest.raises(LabelsError, match=r"patient P03: .*P03\.1\.npy is damaged"):
+        EvaluationRun(EvaluationRequest(bundle=bundle, data=data))

@@ -13,7 +13,7 @@ from unittest import mock
 
 import torch
 
-from inference.wff.training import checkpoint, fit
+from inference.wff.training import checkpoint, fit, trained_bundle
 from inference.wff.training.journal import JournalWriter
 from inference.wff.training.settings import TrainingSettings, micro_settings
 from tests.inference.wff.training.conftest import train_in
@@ -60,6 +60,8 @@ MOMENTS: dict[str, Any] = {
     ),
     "between": lambda: mock.patch.object(fit, "SequenceTask", die),
     "searching": lambda: mock.patch.object(fit, "save_detections", die),
+    "bundle": lambda: mock.patch.object(trained_bundle, "write_bundle", die),
+    "renaming": lambda: mock.patch.object(Path, "rename", die),
     "sequence": lambda: mock.patch.object(JournalWriter, "write", in_step("final/sequence", 3)),
 }
 

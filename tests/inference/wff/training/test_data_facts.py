@@ -29,6 +29,22 @@ def test_the_hash_changes_with_a_pixel_and_with_a_label(tmp_path: Path) -> None:
     assert len({sha256(plain), sha256(pixel), sha256(label)}) == 3
 
 
+def test_a_patient_is_known_by_the_images_and_not_by_names_or_labels(tmp_path: Path) -> None:
+    data = write_cohort(tmp_path)
+    patients = open_data_set(data)
+    before = data_facts(data, patients)
+    first, second, *_ = patients
+    renamed = [
+        replace(first, patient_id="other", age_years=None, series=first.series[::-1]),
+        replace(second, series=()),
+    ]
+
+    after = data_facts(data, renamed)
+
+    assert len(set(before.images_of(patients))) == len(patients)
+    assert after.images_of(renamed) == before.images_of([first])
+
+
 def test_a_missing_series_is_told_by_its_file(tmp_path: Path) -> None:
     write_cohort(tmp_path)
     (tmp_path / "P3.1.npy").unlink()

@@ -11,7 +11,7 @@ import pytest
 from inference.bundle import open_bundle
 from inference.case import Case
 from inference.datasets import LabelledPatient, open_data_set
-from inference.errors import SettingsError, TrainingError
+from inference.errors import LabelsError, SettingsError, TrainingError
 from inference.findings import Status
 from inference.phantom import PhantomConfig, generate_patient
 from inference.phantom.dicom import write_study
@@ -25,7 +25,7 @@ from inference.wff.training.settings import ComputeSettings, Precision, Training
 from inference.wff.training.settings_file import settings_from_toml
 from inference.wff.training.tables import overridden
 from inference.wff.weights import load_model
-from tests.inference.wff.training.conftest import COMMAND, TWO_CANDIDATES, train_in
+from tests.inference.wff.training.conftest import COMMAND, TWO_CANDIDATES, train_in, write_cohort
 
 
 def written(run: Path, name: str) -> Any:
@@ -149,8 +149,6 @@ def test_each_fold_is_read_by_a_model_and_an_age_table_that_have_not_seen_it(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"architecture": {"detector": {"image_size": 100}}}, "image_size is 100, expected a multiple of 64"),
-        ({"architecture": {"detector": {"anchor_sizes": (8, 16)}}}, "anchor_sizes has 2 values, expected 5"),
         ({"architecture": {"sequence": {"groups": 3}}}, "cannot be built"),
         ({"architecture": {"sequence": {"variant": "2d", "planes": (8, 8, 16, 17)}}}, "expected even numbers"),
         ({"cross_validation": {"folds": 4}}, "too few for 4 folds"),
@@ -177,3 +175,20 @@ def test_the_whole_training_in_half_precision_ends_with_a_bundle(cohort: Path, t
     train_in(tmp_path / "run", cohort, settings)
 
     assert open_bundle(tmp_path / "run" / "bundle").identity.pipeline == "wff"
+
+
+def test_a_damaged_data_set_is_told_before_it_begins(tmp_path: Path) -> None:
+    data = write_cohort(tmp_path / "data")
+    (data / "P3.1.npy").write_bytes(b"")
+
+    with pytest.raises(LabelsError, match=r"patient P3: .*P3\.1\.npy is damaged"):
+        prepare(data, micro_settings())
+
+
+def test_a_licence_that_is_no_utf8_is_told_before_any_training(cohort: Path, tmp_path: Path) -> None:
+    licence = tmp_path / "LICENCE.txt"
+    licence.write_bytes("Erlaubnis für alle".encode("latin-1"))
+    settings = replace(micro_settings(), bundle=replace(micro_settings().bundle, license_file=str(licence)))
+
+    with pytest.raises(SettingsError, match=r"license_file: .*LICENCE.txt is no text in UTF-8"):
+        prepare(cohort, settings)

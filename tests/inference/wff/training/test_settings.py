@@ -110,11 +110,55 @@ def test_a_preset_is_the_default_of_every_key_and_single_keys_differ_from_it() -
         ("[cross_validation]\ncandidates = []", "candidates is .., expected a list of tables"),
         ("[cross_validation]\ncandidates = [{seed = 2}]", "candidate 1: only detector, sequence, architecture"),
         ("[cross_validation]\ncandidates = [{detector = {bach = 2}}]", "candidate 1: unknown key 'detector.bach'"),
+        (f"seed = {10**23}", "seed is 1000.*, expected at most"),
+        (f"seed = {'9' * 5000}", "train.toml is no TOML"),
+        (f"[detector.optimiser]\nlearning_rate = {10**400}", "learning_rate is inf, expected a finite number"),
+        ("[detector.optimiser]\nlearning_rate = 1e300", "learning_rate is 1e.300, expected at most 1000"),
+        ("[detector]\nbatch = 1_000_000_000_000", "detector.batch is 1000000000000, expected at most 65536"),
+        ("[cross_validation]\nfolds = 1_000_000_000", "folds is 1000000000, expected at most 100"),
+        ("[compute]\ndevices = 100_000", "devices is 100000, expected at most 256"),
+        ("[compute]\ndevices = 3", "detector.batch is 16 and compute.devices 3, expected a multiple"),
+        (
+            "compute = { devices = 2 }\n[cross_validation]\ncandidates = [{sequence = {batch = 3}}]",
+            "candidate 1: .*sequence.batch is 3 and compute.devices 2",
+        ),
+        ("[cross_validation]\nheld_out_sites = [3]", "held_out_sites, value 1 is 3, expected a text"),
+        ('[sequence]\ninitial_weights = "a\\u0000b"', "initial_weights is .*, expected a text without control"),
+        ('[bundle]\nname = ""', "bundle: name is '', expected 1 to 64 letters"),
+        ('[bundle]\nname = "<b>mine</b>"', "bundle: name is .*, expected 1 to 64 letters"),
+        ('[bundle]\nversion = "1 0"', "bundle: version is '1 0', expected 1 to 64 letters"),
+        ("[detector.grey_values]\ngain = [1.0, 1e30]", "gain is .*, expected .lowest, highest. above 0, at most 100"),
     ],
 )
 def test_a_wrong_setting_is_told_by_file_and_key(text: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("net", "setting", "told"),
+    [
+        ("detector", "image_size = 0", "image_size is 0, expected at least 64"),
+        ("detector", "image_size = 100", "image_size is 100, expected a multiple of 64"),
+        ("detector", "anchor_sizes = [8, 16]", "anchor_sizes has 2 values, expected 5"),
+        ("detector", "aspect_ratios = []", "aspect_ratios has 0 values, expected at least one"),
+        ("detector", "rpn_test_proposals = [0, 0]", "rpn_test_proposals is 0, expected at least 1"),
+        ("detector", "rpn_batch = -1", "rpn_batch is -1, expected at least 1"),
+        ("detector", "maximum_boxes = -3", "maximum_boxes is -3, expected at least 1"),
+        ("detector.backbone", "blocks = [1, 1, 1, 100_000_000]", "blocks is 100000000, expected at most 100"),
+        ("detector.backbone", "blocks = [0, 0, 0, 0]", "blocks is 0, expected at least 1"),
+        ("detector.backbone", "groups = 0", "groups is 0, expected at least 1"),
+        ("detector.backbone", "fen_channels = [128, 256, 512, 1024, 2047]", "is 2047, expected a multiple of 4"),
+        ("detector.backbone", "planes = [8, 8, 8, 8]", "expected at least one channel per group"),
+        ("sequence", "clip_slices = -4", "clip_slices is -4, expected at least 1"),
+        ("sequence", "clip_size = 0", "clip_size is 0, expected at least 8"),
+        ("sequence", "margin = -0.6", "margin is -0.6, expected at least 0"),
+        ("sequence", "dropout = 1.0", "dropout is 1.0, expected at most 0.99"),
+    ],
+)
+def test_sizes_that_no_net_can_have_are_told_when_the_settings_are_read(net: str, setting: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=f"architecture.{net}: .*{told}"):
+        read(f"[architecture.{net}]\n{setting}")
 
 
 def test_a_candidate_changes_its_own_keys_only() -> None:

@@ -128,6 +128,7 @@ def faulty(splits: dict[str, Any], change: str) -> dict[str, Any]:
         "changed": {**splits, "folds": [[*first[1:], second[0]], [first[0], *second[1:]]]},
         "one fold": {**splits, "folds": [[*first, *second]]},
         "no folds": {"held_out": splits["held_out"]},
+        "nested": {**splits, "folds": [[first], second]},
         "one class": {
             "held_out": [*splits["held_out"], *(p for f in splits["folds"] for p in f if p < "P4")],
             "folds": [[p for p in f if p >= "P4"] for f in splits["folds"]],
@@ -146,6 +147,7 @@ def faulty(splits: dict[str, Any], change: str) -> dict[str, Any]:
         ("changed", "was changed: its patients do not fit its sha256"),
         ("one fold", "1 folds, expected at least 2"),
         ("no folds", "is no split file"),
+        ("nested", "is no split file"),
         ("one class", "no benign patient with labelled boxes is outside fold 1"),
         ("nothing held out", "held-out part has no benign patient"),
     ],

@@ -19,6 +19,7 @@ from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.training.framework import prepare
 from inference.wff.training.initial_weights.names import Purpose, must_be_given
 from inference.wff.training.settings import Candidate, TrainingSettings, micro_settings
+from inference.wff.training.tables import overridden
 from tests.inference.wff.training.conftest import train_in
 
 HEADING = "synthetic phantom, no clinical meaning"
@@ -153,3 +154,15 @@ def test_a_damaged_file_of_weights_is_refused_before_the_training_begins(cohort:
 
     with pytest.raises(WeightsError, match=r"broken\.safetensors is no whole safetensors file"):
         prepare(cohort, settings)
+
+
+@pytest.mark.parametrize("net", ["detector", "sequence"])
+def test_weights_of_another_architecture_are_refused_before_the_training_begins(
+    cohort: Path, initial: dict[str, Path], net: str
+) -> None:
+    """Of the net that is trained last, too: hours would pass before its weights are loaded."""
+    deeper = {"detector": {"backbone": {"blocks": (1, 2, 1, 1)}}, "sequence": {"blocks": (1, 2, 1, 1)}}
+    change = {net: {"initial_weights": str(initial[net])}, "architecture": {net: deeper[net]}}
+
+    with pytest.raises(WeightsError, match="the net to train has blocks 1-2-1-1"):
+        prepare(cohort, overridden(_MICRO, change, "test"))
