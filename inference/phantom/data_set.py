@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,7 @@ from inference.phantom.law import PhantomTruth
 from inference.phantom.lesions.families import Look
 from inference.phantom.patient import PhantomPatient, PhantomSeries, generate_patient
 from inference.phantom.subject import PhantomConfig, draw_subject
+from inference.phantom.workers import each
 
 _RECIPE: Final = "recipe.json"
 
@@ -57,11 +56,11 @@ def make_data_set(
         raise ValueError("the sets share patients: give them other numbers")
     writer = DataSetWriter(folder)
     patients = []
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for patient in pool.map(partial(_make_patient, folder), wanted, chunksize=4):
-            patients.append(patient)
-            if progress is not None:
-                progress(len(patients), len(wanted))
+    for patient in each(partial(_make_patient, folder), wanted, processes=processes):
+        patients.append(patient)
+        if progress is not None:
+            progress(len(patients), len(wanted))
+    patients.sort(key=lambda one: one.patient_id)  # they come as they are done
     writer.close(patients)
     recipe_file.write_text(text)
     return patients

@@ -18,12 +18,12 @@ from inference.phantom.dicom.habits import PLAIN, habits_of_site
 from inference.phantom.dicom.study import StudyForm, write_file
 from inference.phantom.patient import generate_patient
 from inference.phantom.sets.recipe import PhantomSetError, SetRecipe, claimed, write_recipe, write_whole
-from inference.phantom.sets.workers import each
 from inference.phantom.truth.coco import COCO_FILE, joined
 from inference.phantom.truth.latent import TRUTH_FILE
 from inference.phantom.truth.objects import WrittenStudy
 from inference.phantom.truth.pathology import LESION_FREE, PATHOLOGY_FILE, pathology_table
 from inference.phantom.truth.write import TruthKind, write_truth
+from inference.phantom.workers import each
 
 Progress = Callable[[int, int], None]  # patients that are there, of how many
 

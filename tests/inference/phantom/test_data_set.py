@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +12,7 @@ from inference.phantom import PhantomConfig, generate_patient
 from inference.phantom.data_set import PhantomSet, make_data_set, windowed
 from inference.phantom.lesions.families import Look
 
+ROOT = Path(__file__).parents[3]
 RECIPE = PhantomSet(first=5, count=3, seed=2, config=PhantomConfig(matrix=64))
 
 
@@ -89,3 +93,27 @@ def test_a_set_painted_by_other_code_is_made_again(folder: Path, patients: list[
     make_data_set([RECIPE], folder, processes=1)
 
     assert np.array_equal(np.load(file), expected)
+
+
+def test_a_killed_run_leaves_no_painters_behind_and_no_data_set(tmp_path: Path) -> None:
+    program = f"""
+import os, signal
+from dataclasses import replace
+from pathlib import Path
+from tests.inference.phantom.test_data_set import RECIPE, make_data_set
+def die(done, total):
+    os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    make_data_set([replace(RECIPE, count=12)], Path({str(tmp_path)!r}), processes=2, progress=die)
+"""
+    script = tmp_path.with_suffix(".py")
+    script.write_text(program)
+
+    # Returns when nobody holds the pipes any more: neither the parent nor its painters
+    run = subprocess.run(
+        [sys.executable, script], capture_output=True, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+
+    assert run.returncode == -9, run.stderr.decode()
+    assert len(list(tmp_path.glob("*.npy"))) < 12 * 3
+    assert not (tmp_path / "patients.json").exists()

@@ -1,4 +1,4 @@
-"""Runs one function for many patients on several processes, and leaves none of them behind."""
+"""Runs one function for many patients on several processes, and leaves none of the processes behind."""
 
 import os
 import signal
@@ -6,10 +6,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
+
+_What = TypeVar("_What")
+_Result = TypeVar("_Result")
 
 
-def each(work: Callable[[int], None], indices: Sequence[int], *, processes: int) -> Iterator[int]:
-    """Do the work for every index; yields the indices as they are done, by this process alone when it is to be one.
+def each(work: Callable[[_What], _Result], items: Sequence[_What], *, processes: int) -> Iterator[_Result]:
+    """Do the work for every item; yields the results as they are done, by this process alone when it is to be one.
 
     The first error ends it: what has begun is finished, nothing more is begun, the error is raised. So does Ctrl-C.
 
@@ -18,18 +22,14 @@ def each(work: Callable[[int], None], indices: Sequence[int], *, processes: int)
     BrokenProcessPool
         a process died.
     """
-    if processes == 1 or len(indices) < 2:
-        for index in indices:
-            work(index)
-            yield index
+    if processes == 1 or len(items) < 2:
+        yield from map(work, items)
         return
-    workers = min(processes, len(indices))
+    workers = min(processes, len(items))
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_with_the_parent)
     try:
-        futures = {pool.submit(work, index): index for index in indices}
-        for future in as_completed(futures):
-            future.result()
-            yield futures[future]
+        for future in as_completed([pool.submit(work, item) for item in items]):
+            yield future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
