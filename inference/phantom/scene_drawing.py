@@ -44,7 +44,8 @@ def draw_scene(
     spine = moved(spine, -spine.of_level(PLANS[station].centre_level).frame.origin_mm)
     view = _SMALLEST_VIEW * PLANS[station].fov_mm if fov_mm is None else 0.9 * fov_mm
     seen = [v for v in spine.vertebrae if abs(v.frame.origin_mm[2]) < view / 2 - _EDGE_MM and v.level not in _NO_LESION]
-    fracture = draw_fracture(body, seen)
+    others = [v for v in seen if v.region is not region]
+    fracture = draw_fracture(body, others if len(seen) - len(others) == 1 else seen)  # one stays whole for a lesion
     if fracture is not None:
         spine = _replaced(spine, broken(body, spine.of_level(fracture)))
         seen = [spine.of_level(v.level) for v in seen]

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.datasets import SpineRegion
 from inference.findings import SequenceKind
 from inference.phantom import PhantomConfig, PhantomPatient, PhantomSeries, generate_patient
 from inference.phantom.boxes import boxes_per_slice
 from inference.phantom.lesions.painting import LesionMask
+from inference.phantom.patient import draw_subject
 from tests.inference.phantom.conftest import CONFIG
 
 
@@ -171,3 +173,12 @@ def assert_window_spreads_the_middle(series: PhantomSeries) -> None:
 def test_impossible_configurations_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="need"):
         PhantomConfig(**wrong)
+
+
+def test_where_the_smallest_view_shows_one_vertebra_of_the_region_a_fracture_leaves_it_to_the_lesion() -> None:
+    config = PhantomConfig(fov_mm=200.0, regions=(SpineRegion.LUMBAR,), lesion_free_fraction=0.0)
+
+    subjects = [draw_subject(index, seed=3, config=config) for index in range(300)]
+
+    assert all(subject.truth.lesions for subject in subjects)
+    assert any(mimic.kind == "osteoporotic_fracture" for subject in subjects for mimic in subject.truth.mimics)
