@@ -22,7 +22,8 @@ def checked_data_set(folder: Path) -> list[LabelledPatient]:
     Raises
     ------
     LabelsError
-        the index is damaged; or an age, a box or a file cannot be: the message names the patient and the file.
+        the index is damaged; an age, a box or a file cannot be; a lesion-free patient has boxes: the message names
+        the patient and the file.
     OSError
         the index cannot be read.
     """
@@ -35,6 +36,7 @@ def checked_data_set(folder: Path) -> list[LabelledPatient]:
         for series in patient.series:
             _check_place(folder, patient, series, owners)
             _check_boxes(patient, series, _shape(patient, series))
+            _check_class(folder, patient, series)
     return patients
 
 
@@ -95,6 +97,15 @@ def _check_boxes(patient: LabelledPatient, series: LabelledSeries, shape: tuple[
                     f"{number} is no x0 < x1, y0 < y1 inside {columns} columns and {rows} rows; "
                     "mend the label and make the data set again"
                 )
+
+
+def _check_class(folder: Path, patient: LabelledPatient, series: LabelledSeries) -> None:
+    """Boxes are of lesions: a patient who has some and no class would be learnt, and counted, as one without."""
+    if patient.verdict is None and any(series.boxes):
+        raise LabelsError(
+            f"patient {patient.patient_id}: {series.file} has boxes, and the verdict is null, which is lesion-free, "
+            f"in {folder / INDEX}; mend the label and make the data set again"
+        )
 
 
 def _is_inside(box: Box, rows: int, columns: int) -> bool:

@@ -35,6 +35,7 @@ class Annotations:
 
     boxes: tuple[LabelledBox, ...] = ()
     faults: tuple[Fault, ...] = ()
+    only_image: ImageKey | None = None  # of a format with a file for each image
 
 
 def joined(parts: Iterable[Annotations]) -> Annotations:

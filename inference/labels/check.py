@@ -1,8 +1,8 @@
 """A labelled folder as a whole: reads it, checks it, and says what of it can be a data set."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +11,13 @@ from inference.labels.annotation import ImageKey
 from inference.labels.annotation_files import ANNOTATION_CLASSES, read_annotations
 from inference.labels.box_faults import PlacedBox, place_boxes
 from inference.labels.dicom_folder import FoundInstance, Progress, read_dicom_folder
-from inference.labels.faults import Fault, FaultCode, PatientKey, Place, Severity
+from inference.labels.faults import Fault, FaultCode, PatientKey, Severity, those_meant
 from inference.labels.identity_faults import identity_faults
 from inference.labels.image_faults import PixelMemory
 from inference.labels.image_index import ImageIndex
-from inference.labels.pathology import PATHOLOGY_FILE, Pathology, read_pathology, rows_of
-from inference.labels.patient_check import CheckedPatient, NoRow, PatientMaterial, check_patient
+from inference.labels.pathology import read_pathology
+from inference.labels.pathology_rows import MatchedRows, match_rows
+from inference.labels.patient_check import CheckedPatient, PatientMaterial, check_patient
 
 _SEVERITIES: Final = tuple(Severity)
 _CODES: Final = tuple(FaultCode)
@@ -31,8 +32,17 @@ class CheckedFolder:
     @property
     def faulty(self) -> frozenset[PatientKey]:
         """Patients that an error forbids to use."""
-        errors = (fault for fault in self.faults if fault.severity is Severity.ERROR)
-        return frozenset(patient for fault in errors for patient in fault.patients)
+        return frozenset(patient for fault in self._errors for patient in fault.patients)
+
+    @property
+    def errors_of_nobody(self) -> tuple[Fault, ...]:
+        """Errors that concern no patient with images, as far as anybody knows."""
+        known = {patient.key for patient in self.patients}
+        return tuple(fault for fault in self._errors if known.isdisjoint(fault.patients))
+
+    @property
+    def _errors(self) -> Sequence[Fault]:
+        return [fault for fault in self.faults if fault.severity is Severity.ERROR]
 
     @property
     def counts(self) -> dict[Severity, int]:
@@ -59,10 +69,13 @@ def check_folder(folder: Path, progress: Progress) -> CheckedFolder:
     index = ImageIndex(images)
     annotations = read_annotations(found, index, progress)
     pathology = read_pathology(folder)
-    materials = _materials(images, place_boxes(annotations.boxes, index), pathology)
+    keys = dict.fromkeys(sorted({one.patient for one in images}, key=lambda key: (key.patient_id, key.issuer)))
+    rows = match_rows(pathology, keys)
+    materials = _materials(images, place_boxes(annotations.boxes, index), rows, keys)
     memory = PixelMemory()
     patients: list[CheckedPatient] = []
-    faults = [*found.faults, *annotations.faults, *(pathology.faults if pathology else ())]
+    faults = [*found.faults, *rows.faults]
+    faults += _of_patients((*annotations.faults, *(pathology.faults if pathology else ())), keys)
     for number, material in enumerate(materials, start=1):
         patient, its_faults = check_patient(material, memory)
         patients.append(patient)
@@ -70,7 +83,6 @@ def check_folder(folder: Path, progress: Progress) -> CheckedFolder:
         progress("checking patients", number, len(materials))
     faults += memory.repeats()
     faults += identity_faults({one.key: one.instances for one in materials}, memory.shared())
-    faults += _rows_without_images(pathology, materials)
     return CheckedFolder(folder, tuple(patients), tuple(sorted(faults, key=_order)))
 
 
@@ -81,7 +93,8 @@ def _is_image(instance: FoundInstance) -> bool:
 def _materials(
     images: Sequence[FoundInstance],
     boxes: Mapping[ImageKey, Sequence[PlacedBox]],
-    pathology: Pathology | None,
+    rows: MatchedRows,
+    keys: Iterable[PatientKey],
 ) -> list[PatientMaterial]:
     instances: dict[PatientKey, list[FoundInstance]] = defaultdict(list)
     for image in images:
@@ -90,37 +103,29 @@ def _materials(
     for key, placed in boxes.items():
         if placed:
             by_patient[placed[0].instance.patient][key] = placed
-    rows = rows_of(pathology, instances) if pathology else {}
     return [
         PatientMaterial(
             key=key,
             instances=tuple(instances[key]),
             boxes=by_patient[key],
-            row=rows.get(key),
-            no_row=_why_no_row(key, pathology),
+            row=rows.rows.get(key),
+            no_row=rows.no_row.get(key),
         )
-        for key in sorted(instances, key=lambda key: (key.patient_id, key.issuer))
+        for key in keys
     ]
 
 
-def _why_no_row(patient: PatientKey, pathology: Pathology | None) -> NoRow:
-    if pathology is None:
-        return NoRow.NO_FILE
-    if any(faulty.patient_id == patient.patient_id for faulty in pathology.faulty):
-        return NoRow.FAULTY
-    named = any(row.patient == PatientKey(patient.patient_id) for row in pathology.rows)
-    return NoRow.AMBIGUOUS if named else NoRow.MISSING
-
-
-def _rows_without_images(pathology: Pathology | None, materials: Sequence[PatientMaterial]) -> Iterator[Fault]:
-    there = {one.key.patient_id for one in materials}
-    used = {one.row.line for one in materials if one.row is not None}
-    for row in pathology.rows if pathology else ():
-        if row.line not in used:
-            other_issuer = row.patient.patient_id in there
-            said = "There are no images of the patient" + (" from this issuer." if other_issuer else ".")
-            place = Place(file=PATHOLOGY_FILE, line=row.line)
-            yield Fault(code=FaultCode.PATHOLOGY_WITHOUT_IMAGES, what=said, place=place, patients=(row.patient,))
+def _of_patients(faults: Iterable[Fault], patients: Collection[PatientKey]) -> list[Fault]:
+    """With the patients as their images name them: a row or a report may leave the issuer out."""
+    return [
+        replace(
+            fault,
+            patients=tuple(
+                dict.fromkeys(one for key in fault.patients for one in those_meant(key, patients) or (key,))
+            ),
+        )
+        for fault in faults
+    ]
 
 
 def _order(fault: Fault) -> tuple[int, int, str, str, int, int]:

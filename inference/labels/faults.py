@@ -4,6 +4,7 @@ An error would spoil the data set, or cannot be decided without a person. A warn
 the usual state of an archive.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -24,6 +25,17 @@ class PatientKey:
 
     def __str__(self) -> str:
         return f"{self.patient_id or '(none)'}{f' of {self.issuer}' if self.issuer else ''}"
+
+
+def those_meant(key: PatientKey, patients: Collection[PatientKey]) -> tuple[PatientKey, ...]:
+    """The patients of a folder whom a row or an annotation may mean: the one of this key, where there is one.
+
+    Else those of the PatientID where one side says no issuer: pathology.csv and viewers often leave it out.
+    """
+    if key in patients:
+        return (key,)
+    namesakes = (one for one in patients if one.patient_id == key.patient_id)
+    return tuple(one for one in namesakes if not (one.issuer and key.issuer))
 
 
 class FaultCode(StrEnum):
@@ -53,6 +65,7 @@ class FaultCode(StrEnum):
     # annotations
     ANNOTATION_UNREADABLE = "annotation-unreadable"
     ANNOTATION_WITHOUT_IMAGE = "annotation-without-image"
+    ANNOTATION_IMAGE_DOUBTFUL = "annotation-image-doubtful"
     ANNOTATION_BY_ALGORITHM = "annotation-by-algorithm"
     IMAGE_SIZE_DIFFERS = "image-size-differs"
     LABEL_UNKNOWN = "label-unknown"
@@ -99,6 +112,9 @@ RULES: Final[dict[FaultCode, Rule]] = {
     FaultCode.WINDOW_MISSING: Rule(_I, "Nothing: the gray values go by percentiles of the series, as in the node."),
     FaultCode.ANNOTATION_UNREADABLE: Rule(_E, "Mend or remove the annotation file."),
     FaultCode.ANNOTATION_WITHOUT_IMAGE: Rule(_E, "Add the image, correct its name in the annotation, or remove that."),
+    FaultCode.ANNOTATION_IMAGE_DOUBTFUL: Rule(
+        _E, "Find out which image was drawn on, and correct imagePath or the file's name; remove what is a mere copy."
+    ),
     FaultCode.ANNOTATION_BY_ALGORITHM: Rule(
         _W, "Remove it unless a person has corrected it: a model learns its errors."
     ),

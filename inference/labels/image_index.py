@@ -2,7 +2,7 @@
 
 import os.path
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from inference.heads import MULTI_FRAME_MR
 from inference.labels.annotation import ImageKey
 from inference.labels.dicom_folder import FoundInstance
+from inference.labels.faults import PatientKey
 
 # "scan-frame7.png" is frame 7 of scan.dcm: programs that know no frames annotate exported pictures
 _FRAME: Final = re.compile(r"(.+)[-_.]frame0*([0-9]+)", re.IGNORECASE)
@@ -44,12 +45,14 @@ class ImageIndex:
     def __init__(self, instances: Iterable[FoundInstance]) -> None:
         self._by_uid: dict[str, FoundInstance] = {}
         self._by_file: dict[str, list[FoundInstance]] = {}
+        self._by_folder: dict[str, dict[PatientKey, None]] = {}  # an ordered set of patients each
         for instance in instances:
             if instance.head.rows <= 0 or not instance.head.frames:
                 continue
             self._by_uid.setdefault(instance.head.sop_instance_uid, instance)
             for name in {instance.file, without_suffix(instance.file)}:
                 self._by_file.setdefault(name.casefold(), []).append(instance)
+            self._by_folder.setdefault(_folder(instance.file), {})[instance.patient] = None
 
     def by_uid(self, image: ImageKey) -> FoundInstance | None:
         """The instance, when the folder holds it and it has that frame."""
@@ -76,14 +79,31 @@ class ImageIndex:
             no file has such a name, or several have, or a multi-frame file is named without a frame.
         """
         for file in files:
-            bare = without_suffix(file)
-            framed = _FRAME.fullmatch(bare)
-            for name, frame in ((file, None), (bare, None), *([(framed[1], int(framed[2]))] if framed else [])):
-                if found := self._by_file.get(name.casefold()):
-                    return self._only(found, file, frame)
+            found, frame = self._named(file)
+            if found:
+                return self._only(found, file, frame)
         raise NoImage(f"no DICOM image has the name {files[0]}")
 
-    def _only(self, found: list[FoundInstance], file: str, frame: int | None) -> NamedImage:
+    def others_named(self, file: str, image: NamedImage) -> Sequence[FoundInstance]:
+        """The files that the name leads to, where `image` is none of them, or is another frame."""
+        found, frame = self._named(file)
+        keys = (self.key(one.head.sop_instance_uid, image.key.frame if frame is None else frame) for one in found)
+        return () if image.key in keys else found
+
+    def patients_beside(self, *files: str) -> tuple[PatientKey, ...]:
+        """Whose images lie in the folders of these files."""
+        return tuple(dict.fromkeys(one for file in files for one in self._by_folder.get(_folder(file), ())))
+
+    def _named(self, file: str) -> tuple[Sequence[FoundInstance], int | None]:
+        """The files that the name fits, several where it leaves open which, and the frame that it says."""
+        bare = without_suffix(file)
+        framed = _FRAME.fullmatch(bare)
+        for name, frame in ((file, None), (bare, None), *([(framed[1], int(framed[2]))] if framed else [])):
+            if found := self._by_file.get(name.casefold()):
+                return found, frame
+        return (), None
+
+    def _only(self, found: Sequence[FoundInstance], file: str, frame: int | None) -> NamedImage:
         exact = [one for one in found if one.file == file] or found
         if len(exact) > 1:
             names = ", ".join(one.file for one in exact[:3])
@@ -104,6 +124,10 @@ def relative_name(parent: str, name: str) -> str:
     path = PureWindowsPath(name)  # takes both kinds of slashes
     parts = path.parts[-1:] if path.is_absolute() or path.root or path.drive else path.parts
     return os.path.normpath(PurePosixPath(parent, *parts)).replace(os.sep, "/")
+
+
+def _folder(file: str) -> str:
+    return str(PurePosixPath(file).parent).casefold()
 
 
 def without_suffix(file: str) -> str:

@@ -7,7 +7,7 @@ lesion_type. The file may use commas or, as some spreadsheets do, semicolons.
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -39,9 +39,9 @@ class PathologyRow:
 
 @dataclass(frozen=True, slots=True)
 class Pathology:
-    rows: tuple[PathologyRow, ...]
+    rows: tuple[PathologyRow, ...]  # of patients with one row, without a fault
     faults: tuple[Fault, ...]
-    faulty: frozenset[PatientKey] = frozenset()  # patients with a row that has no usable label
+    faulty: frozenset[PatientKey] = frozenset()  # patients with a faulty row or several, as the rows name them
 
 
 def read_pathology(folder: Path) -> Pathology | None:
@@ -69,6 +69,8 @@ def read_pathology(folder: Path) -> Pathology | None:
         patient = PatientKey(cells["patient_id"], cells.get("issuer", ""))
         if patient in rows or patient in faulty:
             faults.append(_fault(FaultCode.PATHOLOGY_TWICE, "The patient has a row before this one.", line, patient))
+            rows.pop(patient, None)  # which of them is right, nobody knows
+            faulty.add(patient)
             continue
         try:
             rows[patient] = _row(patient, line, cells)
@@ -159,16 +161,3 @@ def _regions(text: str) -> tuple[SpineRegion, ...]:
 def _fault(code: FaultCode, what: str, line: int, patient: PatientKey | None = None) -> Fault:
     place = Place(file=PATHOLOGY_FILE, line=line)
     return Fault(code=code, what=what, place=place, patients=() if patient is None else (patient,))
-
-
-def rows_of(pathology: Pathology, patients: Iterable[PatientKey]) -> dict[PatientKey, PathologyRow]:
-    """The row of each patient. A row without issuer means the one patient of that PatientID, whoever issued it."""
-    rows = {row.patient: row for row in pathology.rows}
-    found: dict[PatientKey, PathologyRow] = {}
-    patients = set(patients)
-    for patient in patients:
-        alone = sum(other.patient_id == patient.patient_id for other in patients) == 1
-        row = rows.get(patient) or (rows.get(PatientKey(patient.patient_id)) if alone else None)
-        if row is not None:
-            found[patient] = row
-    return found

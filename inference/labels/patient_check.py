@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final
 
 from inference.datasets import SpineRegion
@@ -14,20 +13,12 @@ from inference.labels.dicom_folder import FoundInstance
 from inference.labels.faults import Fault, FaultCode, PatientKey, Place
 from inference.labels.image_faults import PixelMemory, repeated_instances
 from inference.labels.pathology import PathologyRow
-from inference.labels.patient_class import class_by_labels, class_by_pathology
+from inference.labels.pathology_rows import NoRow
+from inference.labels.patient_class import UNKNOWN, PatientClass, class_by_labels, class_by_pathology
 from inference.selection import EligibleSeries, patient_age_years, select_series
 from inference.volume import load_volume
 
 _NO_IMAGES: Final = frozenset({Reason.NOT_AN_IMAGE})  # presentation states and the like: nobody misses them
-
-
-class NoRow(StrEnum):
-    """Why a patient has no row; the values are the second half of a sentence."""
-
-    NO_FILE = "there is no pathology.csv"
-    FAULTY = "its row has a fault, which is told"
-    MISSING = "pathology.csv has no row for the patient"
-    AMBIGUOUS = "several issuers use this PatientID, and the row names none of them (column issuer)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +34,7 @@ class CheckedPatient:
     """What goes into the data set, unless a fault forbids it."""
 
     key: PatientKey
-    verdict: Verdict | None
+    verdict: PatientClass
     age_years: float | None
     stacks: tuple[LabelledStack, ...]
     regions: tuple[SpineRegion, ...] = ()
@@ -59,7 +50,7 @@ class PatientMaterial:
     instances: tuple[FoundInstance, ...]
     boxes: Mapping[ImageKey, Sequence[PlacedBox]]
     row: PathologyRow | None
-    no_row: NoRow = NoRow.NO_FILE  # why, where `row` is None
+    no_row: NoRow | None  # why `row` is None
 
 
 def check_patient(material: PatientMaterial, memory: PixelMemory) -> tuple[CheckedPatient, list[Fault]]:
@@ -93,13 +84,13 @@ class _Checker:
     def _add(self, code: FaultCode, what: str, place: Place | None = None) -> None:
         self.faults.append(Fault(code=code, what=what, place=place or Place(), patients=(self._material.key,)))
 
-    def verdict(self) -> Verdict | None:
+    def verdict(self) -> PatientClass:
         key, row, no_row = self._material.key, self._material.row, self._material.no_row
         boxes = [one.labelled for placed in self._material.boxes.values() for one in placed]
         if row is None and no_row is not NoRow.NO_FILE:
             if no_row is not NoRow.FAULTY:
                 self._add(FaultCode.PATHOLOGY_MISSING, f"The class is unknown: {no_row}.")
-            return None
+            return UNKNOWN
         verdict, faults = class_by_labels(key, boxes) if row is None else class_by_pathology(key, row, boxes)
         self.faults += faults
         return verdict
@@ -160,14 +151,14 @@ class _Checker:
         keys = [ImageKey(one.image.sop_instance_uid, one.image.frame_number) for one in series.slices]
         return tuple(tuple(one.clipped for one in self._material.boxes.get(key, ())) for key in keys)
 
-    def judge_boxes(self, stacks: Sequence[LabelledStack], verdict: Verdict | None) -> None:
+    def judge_boxes(self, stacks: Sequence[LabelledStack], verdict: PatientClass) -> None:
         slices = {
             ImageKey(image.image.sop_instance_uid, image.image.frame_number): position
             for stack in stacks
             for position, image in enumerate(stack.series.slices)
         }
         self.faults += box_faults(self._material.boxes, slices)
-        if verdict is None or not stacks:
+        if not isinstance(verdict, Verdict) or not stacks:
             return
         if not any(boxes for stack in stacks for boxes in stack.boxes):
             self._add(FaultCode.NO_BOX, f"The patient is {verdict} and has no box on any slice that is read.")

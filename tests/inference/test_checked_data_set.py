@@ -136,6 +136,24 @@ def test_a_box_that_cannot_be_is_told_with_its_slice(data: Path, box: list[objec
         checked_data_set(data)
 
 
+def test_a_lesion_free_patient_with_boxes_is_told(data: Path) -> None:
+    change_index(data, lambda index: index[1].update(verdict=None))
+
+    with pytest.raises(LabelsError, match=r"patient P1: .*P1\.0\.npy has boxes.*verdict is null"):
+        checked_data_set(data)
+
+
+def test_a_lesion_free_patient_without_boxes_is_good(data: Path) -> None:
+    def freed(index: Any) -> None:
+        index[1]["verdict"] = None
+        for series in index[1]["series"]:
+            series["boxes"] = [[], [], []]
+
+    change_index(data, freed)
+
+    assert [one.verdict for one in checked_data_set(data)] == [Verdict.BENIGN, None]
+
+
 def deleted(file: Path) -> None:
     file.unlink()
 

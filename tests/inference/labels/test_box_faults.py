@@ -62,7 +62,21 @@ def test_an_annotation_without_image_is_an_error(hospital: HospitalFolder) -> No
 
     fault = only(hospital.faults())
 
-    assert (fault.code, fault.place.file) == (FaultCode.ANNOTATION_WITHOUT_IMAGE, f"A/{images[3].stem}.json")
+    assert (fault.code, fault.patients) == (FaultCode.ANNOTATION_WITHOUT_IMAGE, (A,))
+    assert fault.place.file == f"A/{images[3].stem}.json"
+
+
+def test_an_annotation_without_image_in_a_folder_without_images_is_an_error_of_nobody(
+    hospital: HospitalFolder,
+) -> None:
+    images = hospital.patient("A")
+    (hospital.root / "labels").mkdir()
+    images[3].with_suffix(".json").rename(hospital.root / "labels" / "lost.json")
+
+    checked = hospital.check()
+
+    assert [fault.code for fault in checked.errors_of_nobody] == [FaultCode.ANNOTATION_WITHOUT_IMAGE]
+    assert checked.faulty == set()
 
 
 def test_broken_json_is_an_error_of_the_patient_whose_image_it_lies_beside(hospital: HospitalFolder) -> None:
@@ -72,6 +86,80 @@ def test_broken_json_is_an_error_of_the_patient_whose_image_it_lies_beside(hospi
     fault = only(hospital.faults())
 
     assert (fault.code, fault.patients) == (FaultCode.ANNOTATION_UNREADABLE, (A,))
+
+
+def test_broken_json_that_no_image_has_the_name_of_is_an_error_of_the_patients_in_its_folder(
+    hospital: HospitalFolder,
+) -> None:
+    hospital.patient("A")
+    hospital.patient("B")
+    (hospital.root / "A" / "lost.json").write_text('{"shapes": [')
+
+    fault = only(hospital.faults())
+
+    assert (fault.code, fault.patients) == (FaultCode.ANNOTATION_UNREADABLE, (A,))
+
+
+def test_a_copied_annotation_that_still_names_the_first_image_is_an_error_and_names_both(
+    hospital: HospitalFolder,
+) -> None:
+    """Else the slice beside the copy would be a slice without a lesion."""
+    images = hospital.series("A")
+    drawn = hospital.labelme(images[2])
+    images[3].with_suffix(".json").write_text(drawn.read_text())
+
+    fault = only(hospital.faults())
+
+    assert (fault.code, fault.severity) == (FaultCode.ANNOTATION_IMAGE_DOUBTFUL, Severity.ERROR)
+    assert (fault.patients, fault.place.file) == ((A,), "A/series1-3.json")
+    assert "A/series1-4.dcm" in fault.what
+    assert "A/series1-3.dcm" in fault.what
+
+
+def test_an_annotation_beside_one_patients_image_that_names_anothers_is_an_error_of_both(
+    hospital: HospitalFolder,
+) -> None:
+    other = hospital.patient("A")[1]
+    images = hospital.patient("B")
+    write_labelme(
+        images[1].with_suffix(".json"), f"../A/{other.name}", [LESION], label="benign", rows=ROWS, columns=COLUMNS
+    )
+
+    fault = only(hospital.faults())
+
+    assert (fault.code, fault.patients) == (FaultCode.ANNOTATION_IMAGE_DOUBTFUL, (A, PatientKey("B")))
+
+
+def test_a_second_labelme_file_of_an_image_is_an_error_of_nobody_knows_whom(hospital: HospitalFolder) -> None:
+    """In a folder of annotations alone, a copy whose `imagePath` was not changed: whose box is missing?"""
+    images = hospital.series("A")
+    hospital.patient("B")
+    drawn = hospital.labelme(images[2])
+    labels = hospital.root / "labels"
+    labels.mkdir()
+    for name in ("a.json", "b.json"):
+        (labels / name).write_text(drawn.read_text().replace(images[2].name, f"../A/{images[2].name}"))
+    drawn.unlink()
+
+    checked = hospital.check()
+
+    fault = only(checked.errors_of_nobody)
+    assert (fault.code, fault.place.file) == (FaultCode.ANNOTATION_IMAGE_DOUBTFUL, "labels/b.json")
+    assert "labels/a.json" in fault.what
+
+
+def test_a_second_labelme_file_of_an_image_is_an_error_of_the_patients_in_its_folder_and_of_the_image(
+    hospital: HospitalFolder,
+) -> None:
+    images = hospital.patient("A")
+    hospital.patient("B")
+    (hospital.root / "B" / "copy.json").write_text(
+        images[2].with_suffix(".json").read_text().replace(images[2].name, f"../A/{images[2].name}")
+    )
+
+    fault = only(hospital.faults())
+
+    assert (fault.code, fault.patients) == (FaultCode.ANNOTATION_IMAGE_DOUBTFUL, (A, PatientKey("B")))
 
 
 def test_a_slice_without_box_between_slices_with_boxes_is_a_warning(hospital: HospitalFolder) -> None:

@@ -3,6 +3,7 @@
 import csv
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,66 @@ def test_faulty_patients_can_be_left_out_and_are_named(hospital: HospitalFolder,
     assert imported.left_out == (PatientKey("B"),)
     assert len(open_data_set(tmp_path / "set")) == 1
     assert "B" not in (tmp_path / "key.csv").read_text().splitlines()[1]
+
+
+@pytest.mark.parametrize("boxes", ["malignant", None])
+@pytest.mark.parametrize(
+    "rows",
+    [("A,malignent,,",), ("A,malignant,old,",), ("A,malignant,,knee",), ("A,none,,", "A,malignant,,")],
+)
+def test_a_patient_whose_row_is_faulty_is_left_out_though_the_row_names_no_issuer(
+    hospital: HospitalFolder, tmp_path: Path, rows: tuple[str, ...], boxes: str | None
+) -> None:
+    hospital.patient("A", boxes, IssuerOfPatientID="North")
+    hospital.patient("B", IssuerOfPatientID="North")
+    hospital.pathology(*rows, "B,benign,,", header="patient_id,label,age_years,regions")
+
+    imported = write(hospital, tmp_path / "set", leave_out_faulty=True)
+
+    assert imported.left_out == (PatientKey("A", "North"),)
+    assert [one.verdict for one in open_data_set(tmp_path / "set")] == [Verdict.BENIGN]
+
+
+def test_a_patient_of_unknown_class_is_not_written_even_when_no_fault_names_the_patient(
+    hospital: HospitalFolder, tmp_path: Path
+) -> None:
+    hospital.patient("A", None)
+    without_faults = replace(hospital.check(), faults=())
+
+    with pytest.raises(LabelsError, match="class"):
+        write_data_set(without_faults, tmp_path / "set", key_file=None, leave_out_faulty=True, progress=silent)
+
+    assert not (tmp_path / "set").exists()
+
+
+@pytest.mark.parametrize(
+    "of_nobody",
+    [
+        "C,bening",  # has no images: whose spelling is it?
+        f'"{200_000 * "x"}",benign',  # more than a cell can hold
+    ],
+)
+def test_an_error_that_concerns_no_patient_of_the_folder_refuses_the_import_even_without_the_faulty(
+    hospital: HospitalFolder, tmp_path: Path, of_nobody: str
+) -> None:
+    hospital.patient("A")
+    hospital.pathology("A,benign", of_nobody)
+
+    with pytest.raises(LabelsError, match="1 error that concerns no patient with images"):
+        write(hospital, tmp_path / "set", leave_out_faulty=True)
+
+    assert not (tmp_path / "set").exists()
+
+
+def test_the_patients_of_a_folder_with_a_lost_annotation_are_left_out(hospital: HospitalFolder, tmp_path: Path) -> None:
+    images = hospital.patient("A")
+    hospital.patient("B")
+    images[2].with_suffix(".json").rename(images[2].with_name("lost.json"))
+    images[2].unlink()
+
+    imported = write(hospital, tmp_path / "set", leave_out_faulty=True)
+
+    assert imported.left_out == (PatientKey("A"),)
 
 
 def test_both_numbers_of_one_person_are_left_out(hospital: HospitalFolder, tmp_path: Path) -> None:

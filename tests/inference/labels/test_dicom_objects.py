@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from config.settings import ReportSettings
@@ -14,12 +15,13 @@ from inference.labels.annotation import Annotations, ImageKey
 from inference.labels.annotation_files import read_annotations
 from inference.labels.check import check_folder
 from inference.labels.dicom_folder import read_dicom_folder
-from inference.labels.faults import FaultCode
+from inference.labels.faults import FaultCode, PatientKey
 from inference.labels.image_index import ImageIndex
 from inference.labels.segmentation import boxes_of_mask
 from node.report import build_report
 from tests.inference.labels.drawn_objects import content, drawn_segmentation, finding, group, region, viewer_report
-from tests.inference.labels.hospital_folder import silent
+from tests.inference.labels.hospital_folder import HospitalFolder, only, silent
+from tests.inference.mr_images import COLUMNS, ROWS
 from tests.node.report.report_sources import ROOT, Study, classic_study, context_of, enhanced_study, findings_of
 
 
@@ -155,6 +157,7 @@ def test_a_segmentation_of_images_that_are_not_there_is_a_fault(tmp_path: Path) 
     faults = [fault for fault in annotations_of(tmp_path).faults if fault.code is FaultCode.ANNOTATION_WITHOUT_IMAGE]
 
     assert {fault.place.sop_instance_uid for fault in faults} == {gone}
+    assert {fault.patients for fault in faults} == {(PatientKey("P-0001"),)}
 
 
 SECOND_IMAGE = f"{ROOT}.1.1.2"  # of `classic_study`
@@ -201,8 +204,43 @@ def test_a_region_that_gives_no_box_is_a_fault(tmp_path: Path, drawn: Dataset, c
     read = annotations_of(tmp_path)
 
     assert read.boxes == ()
-    assert [fault.code for fault in read.faults] == [code]
-    assert read.faults[0].place.file == "viewer.dcm"
+    fault = only(read.faults)
+    assert (fault.code, fault.place.file, fault.patients) == (code, "viewer.dcm", (PatientKey("P-0001"),))
+
+
+@pytest.mark.parametrize("number", ["P-0001", "OTHER"])
+def test_a_region_whose_image_is_lost_is_an_error_of_the_patient_of_the_report_whatever_it_says_of_the_issuer(
+    hospital: HospitalFolder, number: str
+) -> None:
+    """The report names no issuer. Where its patient has no images here, nobody knows whose the lost region is."""
+    hospital.patient(number, IssuerOfPatientID="North")
+    viewer_report(hospital.root / "viewer.dcm", group(region("1.2.3.4", RECTANGLE)))
+
+    checked = hospital.check()
+
+    assert only(checked.faults).code is FaultCode.ANNOTATION_WITHOUT_IMAGE
+    known = number == "P-0001"
+    assert [one.key in checked.faulty for one in checked.patients] == [known]
+    assert len(checked.errors_of_nobody) == (not known)
+
+
+def test_a_segmentation_of_other_pixels_is_an_error_of_the_images_patient_whoever_the_segmentation_names(
+    hospital: HospitalFolder,
+) -> None:
+    needed = {"PatientSex": "F", "AccessionNumber": "1", "StudyID": "1", "StudyTime": "120000"}
+    images = [dcmread(file) for file in hospital.series("A", **needed)]
+    file = hospital.root / "drawn.dcm"
+    drawn_segmentation(file, images, np.ones((len(images), ROWS, COLUMNS, 1), dtype=np.uint8), "benign")
+    foreign = dcmread(file)
+    foreign.PatientID = "OTHER"
+    for frame in foreign.PerFrameFunctionalGroupsSequence:
+        frame.DerivationImageSequence[0].SourceImageSequence[0].SpatialLocationsPreserved = "NO"
+    foreign.save_as(file)
+    hospital.pathology("A,benign")
+
+    faults = hospital.faults(FaultCode.IMAGE_SIZE_DIFFERS)
+
+    assert {fault.patients for fault in faults} == {(PatientKey("OTHER"), PatientKey("A"))}
 
 
 def test_a_damaged_segmentation_is_a_fault_and_no_crash(tmp_path: Path) -> None:

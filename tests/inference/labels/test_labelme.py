@@ -173,5 +173,40 @@ def test_broken_values_are_a_fault_and_no_crash(content: dict[str, Any]) -> None
     assert [fault.code for fault in read.faults] == [FaultCode.ANNOTATION_UNREADABLE]
 
 
+@pytest.mark.parametrize(
+    ("name", "image_path"),
+    [
+        ("a/1.2.3.17.json", "scan.dcm"),
+        ("a/scan.json", "../b/many-frame2.png"),
+        ("b/many-frame2.json", "many-frame3.png"),
+        ("b/many.json", "../a/scan.dcm"),
+    ],
+)
+def test_two_names_that_lead_to_two_images_are_a_fault_and_give_no_box(name: str, image_path: str) -> None:
+    read = read_labelme(file(shape(), imagePath=image_path), name, IMAGES)
+
+    assert read.boxes == ()
+    assert [fault.code for fault in read.faults] == [FaultCode.ANNOTATION_IMAGE_DOUBTFUL]
+
+
+def test_an_own_name_that_fits_several_files_does_not_contradict_the_one_that_image_path_means() -> None:
+    images = index_of({"scan.dcm": mr_slice(0), "scan.ima": mr_slice(1)})
+
+    read = read_labelme(file(shape(), imagePath="scan.ima"), "scan.json", images)
+
+    assert [one.image for one in read.boxes] == [ImageKey("1.2.826.0.1.2")]
+    assert read.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "image_path"), [("b/many.json", "many-frame3.png"), ("a/scan-frame1.json", "scan.dcm")]
+)
+def test_a_name_with_a_frame_and_one_without_may_mean_one_image(name: str, image_path: str) -> None:
+    read = read_labelme(file(shape(), imagePath=image_path), name, IMAGES)
+
+    assert len(read.boxes) == 1
+    assert read.faults == ()
+
+
 def test_a_file_without_shapes_says_nothing(tmp_path: Path) -> None:
     assert read_labelme(file(), "a/scan.json", IMAGES).boxes == ()

@@ -6,7 +6,8 @@ from inference.datasets import SpineRegion
 from inference.errors import LabelsError
 from inference.findings import Verdict
 from inference.labels.faults import FaultCode, PatientKey
-from inference.labels.pathology import Pathology, read_pathology, rows_of
+from inference.labels.pathology import Pathology, read_pathology
+from inference.labels.pathology_rows import match_rows
 
 
 def pathology(folder: Path, *lines: str) -> Pathology:
@@ -101,12 +102,12 @@ def test_a_row_without_issuer_means_the_one_patient_of_that_number(tmp_path: Pat
     found = pathology(tmp_path, "patient_id,label", "A,benign", "B,malignant")
     a, b_north, b_south = PatientKey("A", "North"), PatientKey("B", "North"), PatientKey("B", "South")
 
-    assert set(rows_of(found, [a, b_north, b_south])) == {a}
-    assert set(rows_of(found, [a, b_north])) == {a, b_north}
+    assert set(match_rows(found, [a, b_north, b_south]).rows) == {a}
+    assert set(match_rows(found, [a, b_north]).rows) == {a, b_north}
 
 
 def test_a_row_with_issuer_means_that_patient_alone(tmp_path: Path) -> None:
     found = pathology(tmp_path, "patient_id,issuer,label", "B,North,benign", "B,South,malignant")
     keys = [PatientKey("B", "North"), PatientKey("B", "South")]
 
-    assert [rows_of(found, keys)[key].verdict for key in keys] == [Verdict.BENIGN, Verdict.MALIGNANT]
+    assert [match_rows(found, keys).rows[key].verdict for key in keys] == [Verdict.BENIGN, Verdict.MALIGNANT]

@@ -4,6 +4,7 @@ import pytest
 
 from inference.findings import Verdict
 from inference.labels.faults import FaultCode, PatientKey, Severity
+from inference.labels.patient_class import UNKNOWN
 from tests.inference.labels.hospital_folder import HospitalFolder, only
 
 A, B = PatientKey("A"), PatientKey("B")
@@ -22,18 +23,23 @@ def test_without_pathology_file_the_labels_give_the_class(hospital: HospitalFold
 def test_without_pathology_file_nobody_is_taken_for_lesion_free(hospital: HospitalFolder) -> None:
     hospital.patient("A", None)
 
-    assert hospital.check().faulty == {A}
-    assert only(hospital.faults()).code is FaultCode.PATHOLOGY_MISSING
+    checked = hospital.check()
+
+    assert checked.faulty == {A}
+    assert checked.patients[0].verdict is UNKNOWN
+    assert only(checked.faults).code is FaultCode.PATHOLOGY_MISSING
 
 
 def test_labels_of_one_patient_must_agree(hospital: HospitalFolder) -> None:
     images = hospital.patient("A", "benign")
     hospital.labelme(images[3], label="malignant")
 
-    fault = only(hospital.faults())
+    checked = hospital.check()
 
+    fault = only(checked.faults)
     assert fault.code is FaultCode.LABELS_DISAGREE
     assert fault.patients == (A,)
+    assert checked.patients[0].verdict is UNKNOWN
 
 
 def test_a_patient_without_pathology_is_an_error(hospital: HospitalFolder) -> None:
@@ -65,6 +71,83 @@ def test_a_row_that_does_not_say_whose_number_it_is_helps_neither_of_two_issuers
 
     assert {patient.issuer for fault in faults for patient in fault.patients} == {"North", "South"}
     assert all("issuer" in fault.what for fault in faults)
+
+
+WITH_ALL = "patient_id,issuer,label,age_years,regions"
+
+
+@pytest.mark.parametrize("row", ["A,,malignent,,", "A,,malignant,old,", "A,,malignant,,knee"])
+@pytest.mark.parametrize("issuer", ["", "North"])
+def test_a_faulty_row_that_names_no_issuer_is_the_fault_of_its_patient_and_leaves_the_class_unknown(
+    hospital: HospitalFolder, issuer: str, row: str
+) -> None:
+    hospital.patient("A", "malignant", IssuerOfPatientID=issuer)
+    hospital.patient("B", IssuerOfPatientID=issuer)
+    hospital.pathology(row, "B,,benign,,", header=WITH_ALL)
+
+    checked = hospital.check()
+
+    fault = only(checked.faults)
+    assert (fault.code, fault.patients) == (FaultCode.PATHOLOGY_VALUE, (PatientKey("A", issuer),))
+    assert [one.verdict for one in checked.patients] == [UNKNOWN, Verdict.BENIGN]
+
+
+def test_a_faulty_row_that_names_an_issuer_is_the_fault_of_the_patient_whose_images_name_none(
+    hospital: HospitalFolder,
+) -> None:
+    hospital.patient("A")
+    hospital.pathology("A,North,bening,,", header=WITH_ALL)
+
+    checked = hospital.check()
+
+    assert {patient for fault in checked.faults for patient in fault.patients} == {A}
+    assert checked.patients[0].verdict is UNKNOWN
+
+
+@pytest.mark.parametrize("boxes", ["malignant", None])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("A,,benign,,", "A,,malignant,,"),
+        ("A,,none,,", "A,,malignant,,"),
+        ("A,North,none,,", "A,,malignant,,"),
+        ("A,,none,,", "A,North,malignant,,"),
+        ("A,,none,,", "A,,malignent,,"),
+    ],
+)
+def test_two_rows_for_one_patient_leave_the_class_unknown(
+    hospital: HospitalFolder, rows: tuple[str, ...], boxes: str | None
+) -> None:
+    hospital.patient("A", boxes, IssuerOfPatientID="North")
+    hospital.pathology(*rows, header=WITH_ALL)
+
+    checked = hospital.check()
+
+    fault = only(checked.faults)
+    assert (fault.code, fault.patients, fault.place.line) == (FaultCode.PATHOLOGY_TWICE, (PatientKey("A", "North"),), 3)
+    assert checked.patients[0].verdict is UNKNOWN
+
+
+def test_the_faulty_row_of_one_issuer_does_not_hide_that_another_issuers_patient_has_none(
+    hospital: HospitalFolder,
+) -> None:
+    hospital.patient("A", IssuerOfPatientID="North")
+    hospital.patient("A", IssuerOfPatientID="South", StudyInstanceUID="1.2.9.1", FrameOfReferenceUID="1.2.9.2")
+    hospital.pathology("A,North,bening,,", header=WITH_ALL)
+
+    faults = hospital.faults(FaultCode.PATHOLOGY_MISSING, FaultCode.PATHOLOGY_VALUE)
+
+    assert {(fault.code, fault.patients) for fault in faults} == {
+        (FaultCode.PATHOLOGY_VALUE, (PatientKey("A", "North"),)),
+        (FaultCode.PATHOLOGY_MISSING, (PatientKey("A", "South"),)),
+    }
+
+
+def test_boxes_of_a_patient_listed_as_none_leave_the_class_unknown(hospital: HospitalFolder) -> None:
+    hospital.patient("A", "benign")
+    hospital.pathology("A,none")
+
+    assert hospital.check().patients[0].verdict is UNKNOWN
 
 
 def test_a_patient_listed_as_none_is_lesion_free(hospital: HospitalFolder) -> None:
