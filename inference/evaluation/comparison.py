@@ -27,8 +27,8 @@ class AreaComparison:
     first_area: Estimate
     second_area: Estimate
     difference: Estimate
-    z: float
-    p_value: float  # two-sided
+    z: float | None  # None: the areas differ, and the patients show no variance to hold that against
+    p_value: float | None  # two-sided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +75,15 @@ def compare_areas(
 def mcnemar(first_right: Sequence[bool], second_right: Sequence[bool]) -> PairedComparison:
     """Whether one of two readers of the same patients is right more often.
 
-    Fewer than 25 patients on whom they differ: exact binomial test. Else (|b - c| - 1)^2 / (b + c) against
-    chi-squared with one degree of freedom. Source: McNemar 1947; the continuity correction: Edwards 1948.
+    Fewer than 25 patients on whom they differ: exact binomial test. Else (|b - c| - 1)^2 / (b + c), and 0 where b = c,
+    against chi-squared with one degree of freedom. Source: McNemar 1947; the continuity correction: Edwards 1948.
     """
     pairs = list(zip(first_right, second_right, strict=True))
     b, c = pairs.count((True, False)), pairs.count((False, True))
     if b + c < _EXACT_BELOW:
         p_value, method = 1.0 if b + c == 0 else float(binomtest(b, b + c, 0.5).pvalue), EXACT
     else:
-        p_value, method = float(chi2.sf((abs(b - c) - 1) ** 2 / (b + c), df=1)), CORRECTED
+        p_value, method = float(chi2.sf(max(abs(b - c) - 1, 0) ** 2 / (b + c), df=1)), CORRECTED
     return PairedComparison(only_first_right=b, only_second_right=c, p_value=p_value, method=method)
 
 
@@ -114,9 +114,9 @@ def _normal_interval(value: float, variance: float, *, lowest: float) -> Estimat
     return Estimate(value, max(lowest, value - half), min(1.0, value + half))
 
 
-def _normal_test(difference: float, variance: float) -> tuple[float, float]:
+def _normal_test(difference: float, variance: float) -> tuple[float, float] | tuple[None, None]:
     """z and its two-sided p; two models that never differ are equal."""
     if math.isclose(variance, 0.0, abs_tol=1e-15):
-        return 0.0, 1.0
+        return (0.0, 1.0) if math.isclose(difference, 0.0, abs_tol=1e-12) else (None, None)
     z = difference / math.sqrt(variance)
     return z, float(2 * norm.sf(abs(z)))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.evaluation.intervals import Estimate, Resampling
-from inference.evaluation.metrics import Confusion, areas_under_roc, confusion
+from inference.evaluation.metrics import Confusion, Rate, areas_under_roc, confusion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performance:
-    """Intervals are bootstrap by patient, 95 %."""
+    """Intervals are bootstrap by patient, 95 %; of a rate of 0 or 1, where no resample differs, Wilson's."""
 
     counts: Confusion
     accuracy: Estimate
@@ -49,13 +49,21 @@ def performance(diagnoses: Sequence[Diagnosis], patients: Resampling) -> Perform
     votes = [one.vote_fraction or 0.0 for one in diagnoses]
     return Performance(
         counts=confusion([one.said_malignant for one in diagnoses], truth),
-        accuracy=patients.rate(right),
-        sensitivity=patients.rate(right, truth),
-        specificity=patients.rate(right, [not malignant for malignant in truth]),
+        accuracy=_rate(patients, right),
+        sensitivity=_rate(patients, right, truth),
+        specificity=_rate(patients, right, [not malignant for malignant in truth]),
         area=patients.estimate(lambda weights: areas_under_roc(scores, truth, weights)),
         area_of_votes=patients.estimate(lambda weights: areas_under_roc(votes, truth, weights)),
         undetected=undetected(diagnoses),
     )
+
+
+def _rate(patients: Resampling, hits: Sequence[bool], among: Sequence[bool] | None = None) -> Estimate:
+    found = patients.rate(hits, among)
+    if found.low < found.high:
+        return found
+    counted = hits if among is None else [hit for hit, wanted in zip(hits, among, strict=True) if wanted]
+    return Estimate(found.value, *Rate(sum(counted), len(counted)).interval)
 
 
 def undetected(diagnoses: Sequence[Diagnosis]) -> int:

@@ -117,7 +117,7 @@ def _fusion_gain(evaluation: Evaluation) -> str:
     return (
         f"Does it help to hear all three? The area of {gain.first} less that of {gain.second} is "
         f"{difference.value:+.3f} (95 % CI {difference.low:+.3f} to {difference.high:+.3f}), "
-        f"p {_equals(gain.p_value)} (DeLong, paired, two-sided)."
+        f"{_told(gain.p_value)} (DeLong, paired, two-sided)."
     )
 
 
@@ -229,24 +229,19 @@ def _method(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
         paragraph(
             "Intervals of the first table, of T1/T2, of the detector and of the numbers beside the reliability: "
             f"bootstrap by patient, {evaluation.resamples} resamples, seed {evaluation.seed}, percentiles (Efron "
-            "1979), none where all resamples agree or a bound is infinite; of other rates, patients hit and bins of "
-            "the reliability among them: Wilson 1927. The decision curve has none. Areas: Bamber 1975; their "
-            "comparison: DeLong 1988. Readers: McNemar 1947, exact for fewer than 25 differing patients, else with "
-            "Edwards' continuity correction (1948). Brier 1950; calibration error: Naeini 2015; slope and intercept: "
-            "Cox 1958, Van Calster 2019. Decision curve: Vickers and Elkin 2006. AP50: all recall points, as PASCAL "
-            "VOC since 2010. FROC points: LUNA16 (Setio 2017)."
+            "1979), none where all resamples agree or a bound is infinite; of rates of 0 or 1, and of other rates, "
+            "patients hit and bins of the reliability among them: Wilson 1927. The decision curve has none. Areas: "
+            "Bamber 1975; their comparison: DeLong 1988. Readers: McNemar 1947, exact for fewer than 25 differing "
+            "patients, else with Edwards' continuity correction (1948). Brier 1950; calibration error: Naeini 2015; "
+            "slope and intercept: Cox 1958, Van Calster 2019. Decision curve: Vickers and Elkin 2006. AP50: all "
+            "recall points, as PASCAL VOC since 2010. FROC points: LUNA16 (Setio 2017)."
         ),
-        facts(
-            (
-                ("sha256 of the bundle", subject.bundle_sha256),
-                ("sha256 of the data set", subject.data_sha256),
-                ("sha256 of the list of evaluated patients", subject.patients_sha256),
-                ("Trained on", subject.trained_on),
-            )
-        ),
+        facts(subject.record),
     )
 
 
-def _equals(p: float) -> str:
+def _told(p: float | None) -> str:
+    if p is None:
+        return "p is not defined: the patients show no variance"
     shown = tables.p_value(p)
-    return shown if shown.startswith("<") else f"= {shown}"
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"

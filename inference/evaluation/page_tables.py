@@ -1,10 +1,10 @@
 """The tables of the evaluation page. Rates in per cent, areas as they are, intervals below."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inference.evaluation.html import Cell, Row, Table
 from inference.evaluation.intervals import Estimate
-from inference.evaluation.metrics import Rate
+from inference.evaluation.metrics import Confusion, Rate
 from inference.evaluation.results import (
     Evaluation,
     ReaderRow,
@@ -102,16 +102,18 @@ def readers_table(rows: Sequence[ReaderRow]) -> Table:
         caption=f"Readers beside the model, each on the patients that both read. {_AS_BENIGN}",
         columns=(
             "Reader",
+            "Patients",
             "Accuracy",
             "Sensitivity",
             "Specificity",
-            "Model on the same patients: accuracy",
-            "Without detection by the model",
-            "Only the model right",
-            "Only the reader right",
-            "p (McNemar)",
-            "Test",
+            "Accuracy",
+            "Sensitivity",
+            "Specificity",
+            "Without detection",
+            "Model, reader alone right",
+            "p",
         ),
+        groups=(("", 1), ("The reader", 3), ("The model, on the same patients", 4), ("McNemar", 2)),
         rows=tuple(_reader(row) for row in rows),
     )
 
@@ -119,15 +121,18 @@ def readers_table(rows: Sequence[ReaderRow]) -> Table:
 def _reader(row: ReaderRow) -> Row:
     test = row.against_model
     cells = (
-        *(_rate(one) for one in (row.counts.accuracy, row.counts.sensitivity, row.counts.specificity)),
-        _rate(row.model_counts.accuracy),
+        Cell(str(row.counts.malignant + row.counts.benign)),
+        *_rates(row.counts),
+        *_rates(row.model_counts),
         Cell(str(row.model_undetected)),
-        Cell(str(test.only_first_right)),
-        Cell(str(test.only_second_right)),
-        Cell(p_value(test.p_value)),
-        Cell(test.method),
+        Cell(f"{test.only_first_right}, {test.only_second_right}"),
+        Cell(p_value(test.p_value), test.method.split()[0]),
     )
     return Row(f"{row.reader}, {'with' if row.with_age else 'without'} age", cells)
+
+
+def _rates(counts: Confusion) -> Iterable[Cell]:
+    return (_rate(one) for one in (counts.accuracy, counts.sensitivity, counts.specificity))
 
 
 def subgroups_table(attribute: str, rows: Sequence[SubgroupRow]) -> Table:

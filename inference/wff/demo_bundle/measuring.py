@@ -14,7 +14,7 @@ from inference.wff.evaluation.hits import Measured, measure, read_all
 from inference.wff.model import WffModel
 from inference.wff.patients import DetectedPatient
 from inference.wff.training.report import Extras
-from inference.wff.training.weaknesses import NO_EXTERNAL_TEST, detector_without_weight
+from inference.wff.training.weaknesses import NO_EXTERNAL_TEST, parts_without_weight
 
 IMAGES_ALONE: Final = "Det-Seq"  # the strategy that is compared with the oracle who sees no age
 
@@ -88,7 +88,7 @@ def weaknesses(fusion: FusionConfig, oracle: Rate, real_study: Findings | None) 
         *([] if real_study is None else [f"- Seen: on a real study without a known tumour, it {_said(real_study)}."]),
         f"- The phantom's lesions are few families with plain signs; even the oracle errs on {errors}.",
         NO_EXTERNAL_TEST,
-        *detector_without_weight(fusion),
+        *parts_without_weight(fusion),
     ]
 
 

@@ -88,6 +88,7 @@ def _require_range(name: str, values: tuple[float, ...]) -> None:
 
 NO_CUT_MIX = SelfCutMix(probability=0.0)
 NO_MOVEMENT = Movement(scale=(1.0, 1.0), shift=0.0)
+NO_CLIP_MOVEMENT = ClipMovement()
 NO_GREY_CHANGES = GreyChanges(gamma=(1.0, 1.0), gain=(1.0, 1.0), noise_sd=0.0, blur_probability=0.0)
 
 

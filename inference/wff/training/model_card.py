@@ -14,10 +14,10 @@ from inference.wff.training.cross_validation import CandidateResult
 from inference.wff.training.file_names import command_without_folders, without_folders
 from inference.wff.training.initial_weights.names import Purpose
 from inference.wff.training.report import Made
-from inference.wff.training.run_folder import versions
-from inference.wff.training.settings import DetectorTraining, OptimiserSettings, SequenceTraining
 from inference.wff.training.settings_file import as_toml
+from inference.wff.training.training_rows import training_rows
 from inference.wff.training.weaknesses import known_weaknesses
+from inference.wff.versions import versions
 
 INTENDED_USE: Final = "Research only. Not for clinical use: no decision about a patient may rest on it."
 _LINE: Final = 118  # characters
@@ -54,7 +54,7 @@ Each patient is in one part. sha256 of the split `{made.splits.sha256[:16]}`, of
 `{made.data.sha256[:16]}`.
 
 ## How it was trained
-{_table(("", "detector", "sequence classifier"), _training_rows(made))}
+{_table(("", "detector", "sequence classifier"), training_rows(made))}
 {_first_weights(made)}
 Seed {settings.seed}, precision {settings.compute.precision}. All settings are in metadata.json.
 
@@ -93,9 +93,10 @@ _CLINICAL_USE: Final = (
 def _what_it_is(made: Made) -> str:
     detector, classifier = (sum(p.numel() for p in net.parameters()) / 1e6 for net in made.model.nets)
     config = made.model.config
+    convolution = "deformable ResNeXt" if any(config.detector.backbone.deformable) else "ResNeXt"
     return _paragraph(
         "The weighted fusion framework (Liu et al., Insights into Imaging 2022, 13:87): a Faster R-CNN "
-        f"({detector:.2f} M parameters, deformable ResNeXt, five scales, {config.detector.image_size} px) finds "
+        f"({detector:.2f} M parameters, {convolution}, five scales, {config.detector.image_size} px) finds "
         f"lesions on each sagittal slice, a {config.sequence.variant.upper()} ResNeXt ({classifier:.2f} M parameters) "
         f"reads one clip of {config.sequence.clip_slices} slices per sequence, an age table adds the prior, and slices "
         "vote for their sequence, sequences for the patient."
@@ -105,36 +106,6 @@ def _what_it_is(made: Made) -> str:
 def _data_rows(made: Made) -> list[tuple[str, str, str]]:
     trained, held_out = cohort_rows(made.splits.training), cohort_rows(made.splits.held_out)
     return [(name, value, other) for (name, value), (_, other) in zip(trained, held_out, strict=True)]
-
-
-def _training_rows(made: Made) -> list[tuple[str, str, str]]:
-    detector, sequence = made.chosen.detector, made.chosen.sequence
-    return [
-        ("length", _length(detector), _length(sequence)),
-        ("batch", str(detector.batch), str(sequence.batch)),
-        ("optimiser", _optimiser(detector.optimiser), _optimiser(sequence.optimiser)),
-        ("schedule", _schedule(detector.optimiser), _schedule(sequence.optimiser)),
-        ("first weights", _start(made, Purpose.DETECTOR), _start(made, Purpose.SEQUENCE)),
-        (
-            "sampling",
-            f"classes equally often, {detector.lesion_share:.2f} of the slices with a lesion",
-            f"classes equally often, {sequence.random_share:.2f} random slices, else a run",
-        ),
-        (
-            "augmentation",
-            f"MultiScale-SelfCutMix ({detector.self_cut_mix.probability:.2f}), scale, shift, grey values",
-            "box jitter, grey values",
-        ),
-    ]
-
-
-def _length(part: DetectorTraining | SequenceTraining) -> str:
-    return f"{part.steps} steps" if part.steps else f"{part.epochs:g} epochs"
-
-
-def _start(made: Made, purpose: Purpose) -> str:
-    weights = made.starting_weights.get(purpose)
-    return "random" if weights is None else f"{weights.file}, {weights.architecture}, licence: {weights.licence}"
 
 
 def _first_weights(made: Made) -> str:
@@ -147,15 +118,6 @@ def _first_weights(made: Made) -> str:
         for purpose, one in made.starting_weights.items()
     ]
     return "".join(f"\n{line}\n" for line in lines)
-
-
-def _optimiser(one: OptimiserSettings) -> str:
-    scaled = f" per {one.reference_batch}" if one.reference_batch else ""
-    return f"{one.kind}, learning rate {one.learning_rate:g}{scaled}, weight decay {one.weight_decay:g}"
-
-
-def _schedule(one: OptimiserSettings) -> str:
-    return f"{one.schedule}, warm-up {one.warmup_steps} steps, running average {one.average_decay:g}"
 
 
 def _cross_validation(made: Made) -> str:
@@ -190,7 +152,7 @@ def _held_out(made: Made) -> str:
     about = _paragraph(
         f"{cohort.patients} patients with a lesion, {cohort.malignant} malignant; decided by {evaluation.decided_by} "
         f"at threshold {evaluation.tau:.2f}. Malignant is positive; a patient without a detection counts as called "
-        "benign. Intervals are 95 %: bootstrap by patient; of counts Wilson."
+        "benign. Intervals are 95 %: bootstrap by patient; of counts and of rates of 0 or 1 Wilson."
     )
     parts = [
         about,

@@ -13,7 +13,7 @@ from inference.checked_data_set import checked_data_set
 from inference.datasets import LabelledPatient
 from inference.errors import TrainingError
 from inference.findings import Verdict
-from inference.wff.training.augmentation import NO_CUT_MIX, NO_GREY_CHANGES, NO_MOVEMENT
+from inference.wff.training.augmentation import NO_CLIP_MOVEMENT, NO_CUT_MIX, NO_GREY_CHANGES, NO_MOVEMENT
 from inference.wff.training.detector_task import DetectorTask
 from inference.wff.training.display import Display
 from inference.wff.training.engine import Plan, Task
@@ -65,7 +65,14 @@ def overfit(
     detector = replace(
         settings.detector, self_cut_mix=NO_CUT_MIX, movement=NO_MOVEMENT, grey_values=NO_GREY_CHANGES, lesion_share=1.0
     )
-    sequence = replace(settings.sequence, grey_values=NO_GREY_CHANGES, box_jitter=0.0, label_smoothing=0.0)
+    sequence = replace(
+        settings.sequence,
+        movement=NO_CLIP_MOVEMENT,
+        grey_values=NO_GREY_CHANGES,
+        box_jitter=0.0,
+        label_smoothing=0.0,
+        mixup=0.0,
+    )
     tasks: dict[str, Task[Any]] = {
         "detector": DetectorTask(config=settings.config.detector, settings=detector, data=data, patients=names),
         "sequence classifier": SequenceTask(

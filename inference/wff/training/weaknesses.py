@@ -1,15 +1,24 @@
 """Known weaknesses of a trained bundle, each because of a fact of its making."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from inference.data_facts import sites_of
 from inference.findings import SequenceKind
-from inference.wff.config import FusionConfig, paper_config
+from inference.wff.config import FusionConfig, WffConfig, paper_config
 from inference.wff.training.report import Made
 
 NO_EXTERNAL_TEST: Final = "- No external test, no comparison with readers."
 _PAPER_TRAINING: Final = 445  # patients
+_WITHOUT_WEIGHT: Final = (
+    (
+        "- The detector has weight 0: it finds lesions and cuts the clip, and its class counts for nothing. All images "
+        "of a\n  sequence have the same probability, so they vote alike."
+    ),
+    "- The sequence classifier has weight 0: what it says of the region over the sequence counts for nothing.",
+    "- The age has weight 0: it counts for nothing.",
+)
 _FEW_OF_A_CLASS: Final = 50  # held out: the Wilson interval of 80 % is then wider than 20 points
 
 
@@ -19,12 +28,10 @@ def known_weaknesses(made: Made) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def detector_without_weight(fusion: FusionConfig) -> list[str]:
-    line = (
-        "- The detector has weight 0: it finds lesions and cuts the clip, and its class counts for nothing. All images "
-        "of a\n  sequence have the same probability, so they vote alike."
-    )
-    return [] if fusion.lambda_detector > 0.0 else [line]
+def parts_without_weight(fusion: FusionConfig) -> list[str]:
+    """One line for each part of Eq. 1 that the training gave no say."""
+    weights = (fusion.lambda_detector, fusion.lambda_sequence, fusion.lambda_age)
+    return [line for line, weight in zip(_WITHOUT_WEIGHT, weights, strict=True) if weight <= 0.0]
 
 
 def _of_size(made: Made) -> Iterator[str]:
@@ -74,14 +81,25 @@ def _of_model(made: Made) -> Iterator[str]:
     fusion = made.model.config.fusion
     if not fusion.is_calibrated:
         yield "- The probability was not calibrated: read it as a score. `spinenode calibrate` fits it to a site."
-    yield from detector_without_weight(fusion)
-    paper = paper_config()
-    if (made.model.config.detector.backbone.blocks, made.model.config.sequence.blocks) != (
-        paper.detector.backbone.blocks,
-        paper.sequence.blocks,
-    ):
-        yield "- The networks are smaller than the published ones."
+    yield from parts_without_weight(fusion)
+    if not _are_published(made.model.config):
+        yield "- The networks are not the published ones: smaller, or of another form (`config` in metadata.json)."
     if not made.chosen.detector.initial_weights:
         yield "- The detector began at random weights, not at weights from other images."
     for licence in dict.fromkeys(one.licence for one in made.starting_weights.values()):
         yield f"- It began at weights of somebody else (licence: {licence}): their terms may bind these weights too."
+
+
+def _are_published(config: WffConfig) -> bool:
+    """Whatever normalises: batch norm comes with weights to start from, group norm without."""
+    paper = paper_config()
+    detector = replace(
+        config.detector,
+        backbone=replace(
+            config.detector.backbone,
+            norm=paper.detector.backbone.norm,
+            norm_groups=paper.detector.backbone.norm_groups,
+        ),
+    )
+    sequence = replace(config.sequence, norm=paper.sequence.norm, norm_groups=paper.sequence.norm_groups)
+    return (detector, sequence) == (paper.detector, paper.sequence)

@@ -107,5 +107,20 @@ def test_twenty_five_differing_patients_are_many(only_second: int, method: str) 
     assert mcnemar(*pairs(5, only_second)).method == method
 
 
+def test_as_many_rights_on_either_side_are_no_difference() -> None:
+    """13 against 13: the correction goes to b = c, not past it."""
+    found = mcnemar(*pairs(13, 13))
+
+    assert (found.method, found.p_value) == (CORRECTED, 1.0)
+
+
+def test_areas_that_differ_without_any_variance_have_no_test() -> None:
+    """One parts the classes wholly, the other says the same of all: no placement varies."""
+    found = compare_areas(("whole", [0.1, 0.1, 0.9, 0.9]), ("none", [0.5] * 4), [False, False, True, True])
+
+    assert found.difference.value == 0.5
+    assert (found.z, found.p_value) == (None, None)
+
+
 def test_two_who_never_differ_are_equal() -> None:
     assert mcnemar(*pairs(0, 0)).p_value == 1.0

@@ -46,3 +46,14 @@ def test_the_area_of_the_votes_is_told_beside_that_of_the_probability() -> None:
 
     assert found.area.value == 1.0
     assert found.area_of_votes.value == 0.75
+
+
+def test_twelve_of_twelve_has_the_interval_of_wilson() -> None:
+    """No resample of them differs; 12 / (12 + 1.96 ** 2) is Wilson's lower bound."""
+    diagnoses = [diagnosis(f"P{n}", malignant=n < 12, said=n < 12 or n == 13) for n in range(15)]
+
+    found = performance(diagnoses, resampled(diagnoses))
+
+    assert (found.sensitivity.value, found.sensitivity.high) == (1.0, 1.0)
+    assert found.sensitivity.low == pytest.approx(12 / (12 + 1.959964**2))
+    assert found.specificity.low < found.specificity.value < found.specificity.high

@@ -124,7 +124,7 @@ def test_every_table_says_how_many_patients_had_no_detection() -> None:
     for table in (decisions, froc, precision):
         assert "3 of the 24 patients are without detection" in table
     assert sequences.count("(3 without detection)") == 3
-    assert column(readers, "Without detection by the model") == ["3"]
+    assert column(readers, "Without detection") == ["3"]
     assert column(regions, "Without detection") == ["3"]
     assert column(site, "Without detection") == ["2", "1"]
 
@@ -177,3 +177,20 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch: pytest.M
 
     with pytest.raises(EvaluationError, match=r'pip install "spinenode\[science\]"'):
         evaluation_page(example_evaluation(), example_subject())
+
+
+def test_the_end_of_the_page_says_on_what_it_was_measured(page: Page) -> None:
+    assert "Device Some GPU" in page.text
+    assert "Number format of the detector bfloat16" in page.text
+    assert "Versions torch 2.9.0, spinenode 0.1.0" in page.text
+    assert "sha256 of the readers' file" not in page.text
+    assert "sha256 of the split" not in page.text
+
+
+def test_the_end_of_the_page_names_the_readers_and_the_split_that_were_given() -> None:
+    subject = example_subject(readers_sha256="d4" * 32, split_sha256="e5" * 32)
+
+    page = Page(evaluation_page(example_evaluation(), subject))
+
+    assert f"sha256 of the readers' file {'d4' * 32}" in page.text
+    assert f"sha256 of the split {'e5' * 32}" in page.text

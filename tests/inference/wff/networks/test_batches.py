@@ -215,8 +215,8 @@ def test_boxes_in_half_precision_lie_within_a_pixel_of_those_in_full(sequences: 
 
 @pytest.mark.slow
 def test_the_demo_bundle_decides_alike_in_batches_of_one_and_sixty_and_in_half_precision() -> None:
-    patient = generate_patient(0, seed=1, config=PhantomConfig())
-    sequences = [windowed(series) for series in patient.series]
+    patients = [generate_patient(index, seed=1, config=PhantomConfig(lesion_free_fraction=0.0)) for index in range(3)]
+    studies = [[windowed(series) for series in patient.series] for patient in patients]
     bundle = open_bundle(DEMO_BUNDLE)
     one, sixty, half = (
         load_model(bundle, runtime=runtime)
@@ -227,13 +227,19 @@ def test_the_demo_bundle_decides_alike_in_batches_of_one_and_sixty_and_in_half_p
         )
     )
 
-    readings = [model.analyse(sequences, patient.age_years) for model in (one, sixty, half)]
+    alone, together, halved = (
+        [model.analyse(study, patient.age_years) for study, patient in zip(studies, patients, strict=True)]
+        for model in (one, sixty, half)
+    )
 
-    assert decisions(readings[0]) == decisions(readings[1]) == decisions(readings[2])
-    assert readings[0].vote is not None
+    assert [decisions(found) for found in alone] == [decisions(found) for found in together]
+    assert [decisions(found) for found in alone] == [decisions(found) for found in halved]
+    assert any(found.vote is not None for found in alone)
+    sequences = [images for study in studies for images in study]
     for images in sequences:
         for boxes, others in zip(one.detect(images), sixty.detect(images), strict=True):
             assert_same_boxes(boxes, others, px=1e-2)
-    moved = moved_px(one, half, sequences, score=one.config.fusion.tau)
-    assert len(moved) > 5
+    tau = one.config.fusion.tau
+    moved = [*moved_px(one, half, sequences, score=tau), *moved_px(half, one, sequences, score=tau)]
+    assert len(moved) > 10
     assert max(moved) < 1.0

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from inference.bundle import open_bundle
+from inference.wff.config import FusionConfig
+from inference.wff.training.augmentation import NO_GREY_CHANGES, ClipMovement
 from inference.wff.training.settings import TrainingSettings, micro_settings
+from inference.wff.training.weaknesses import parts_without_weight
 from tests.inference.wff.training.conftest import train_in
 
 
@@ -21,7 +24,16 @@ def of_phantom(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(cohort, folder / "data")
     (folder / "data" / "recipe.json").write_text("{}")
     settings = micro_settings()
-    train_in(folder / "run", folder / "data", replace(settings, bundle=replace(settings.bundle, name="clinical")))
+    sequence = replace(
+        settings.sequence,
+        box_jitter=0.0,
+        mixup=0.4,
+        movement=ClipMovement(mirror_probability=0.5, turn_degrees=15.0),
+        grey_values=NO_GREY_CHANGES,
+        class_weights=(0.2, 0.8),
+    )
+    named = replace(settings, sequence=sequence, bundle=replace(settings.bundle, name="clinical"))
+    train_in(folder / "run", folder / "data", named)
     return folder / "run"
 
 
@@ -83,6 +95,38 @@ def test_weaknesses_are_those_that_the_facts_show(finished: Path) -> None:
     assert "probability was not calibrated" in text
     assert "No site is stated" not in text
     assert "of one site" not in text
+
+
+def test_the_training_is_told_as_it_was(finished: Path, of_phantom: Path) -> None:
+    plain, blended = (
+        {line.split(" | ")[0]: line.split(" | ")[2] for line in card(run).splitlines() if line.count(" | ") == 2}
+        for run in (finished, of_phantom)
+    )
+
+    assert plain["| augmentation"] == "box jitter 0.12 of the side, grey values |"
+    assert blended["| augmentation"] == (
+        "mirror left to right (0.50), turn up to 15 degrees, mixup with Beta(0.4, 0.4) |"
+    )
+    assert plain["| loss"] == "cross-entropy, classes 0.5 to 0.5, label smoothing 0.05 |"
+    assert blended["| loss"] == "cross-entropy, classes 0.2 to 0.8, label smoothing 0.05 |"
+    assert "The networks are not the published ones" in card(finished)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ((0.0, 0.8, 0.2), "The detector has"),
+        ((1.0, 0.0, 0.0), "The sequence classifier has"),
+        ((0.5, 0.5, 0.0), "age has"),
+    ],
+)
+def test_a_part_that_the_training_gave_no_say_is_told(weights: tuple[float, float, float], told: str) -> None:
+    detector, sequence, age = weights
+
+    lines = parts_without_weight(FusionConfig(lambda_detector=detector, lambda_sequence=sequence, lambda_age=age))
+
+    assert f"{told} weight 0" in "\n".join(lines)
+    assert len(lines) == weights.count(0.0)
 
 
 def test_no_folder_of_the_machine_is_in_the_card(finished: Path) -> None:

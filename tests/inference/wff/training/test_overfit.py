@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from inference.errors import TrainingError
+from inference.wff.training.augmentation import ClipMovement
 from inference.wff.training.display import Silent
 from inference.wff.training.overfit import Overfitted, overfit
 from inference.wff.training.settings import micro_settings
@@ -13,6 +14,20 @@ def test_the_loss_of_both_nets_falls_on_four_patients(cohort: Path, tmp_path: Pa
     tried = overfit(cohort, micro_settings(), tmp_path, Silent(), count=4)
 
     assert [one.net for one in tried] == ["detector", "sequence classifier"]
+    assert all(one.fell for one in tried), [str(one) for one in tried]
+
+
+def test_the_loss_falls_whatever_the_settings_do_to_make_learning_by_heart_hard(cohort: Path, tmp_path: Path) -> None:
+    settings = micro_settings()
+    hard = replace(
+        settings.sequence,
+        mixup=0.4,
+        box_jitter=0.25,
+        movement=ClipMovement(mirror_probability=0.5, flip_probability=0.5, turn_degrees=15.0, stretch=0.2),
+    )
+
+    tried = overfit(cohort, replace(settings, sequence=hard), tmp_path, Silent(), count=4)
+
     assert all(one.fell for one in tried), [str(one) for one in tried]
 
 
