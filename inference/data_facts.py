@@ -8,11 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from inference.datasets import INDEX, LabelledPatient
+from inference.datasets import INDEX, LabelledPatient, LabelledSeries
+from inference.errors import LabelsError
 from inference.findings import Verdict
 from inference.phantom.origin import is_painted_data, is_phantom_data
 
-_KNOWN_BY: Final = 16  # hexadecimal digits of a hash that tell one patient from another
+_KNOWN_BY: Final = 16  # hexadecimal digits of a hash that tell one series from another
 _LESION_FREE: Final = "lesion-free"
 _UNKNOWN: Final = "not stated"
 _OLDEST: Final = 90  # years; from there on an exact age can name a person (HIPAA Privacy Rule, 45 CFR 164.514(b)(2))
@@ -23,7 +24,8 @@ class DataFacts:
     sha256: str  # over the index and every file of a series
     is_phantom: bool  # the phantom has a part in it
     is_painted: bool = False  # the phantom made all of it
-    images_sha256: Mapping[str, str] = field(default_factory=dict)  # by patient_id: of the images, whatever their names
+    known_series: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by patient_id: a hash of each series
+    known_whole: Mapping[str, str] = field(default_factory=dict)  # by patient_id: one of all series, as older records
 
     @property
     def patients(self) -> str:
@@ -35,24 +37,52 @@ class DataFacts:
         return "patients"
 
     def images_of(self, patients: Iterable[LabelledPatient]) -> list[str]:
-        """Hashes, sorted, by which these patients are known in other data sets; none of one without images."""
-        return sorted(self.images_sha256[one.patient_id] for one in patients if one.patient_id in self.images_sha256)
+        """Hashes, sorted, one per series, for a record by which these patients are known again in other data sets."""
+        return sorted(sha256 for one in patients for sha256 in self.known_series.get(one.patient_id, ()))
+
+    def known_by(self, patients: Iterable[LabelledPatient]) -> list[frozenset[str]]:
+        """Each patient who has images: the hashes of which a record, also one of before, names at least one."""
+        ids = [one.patient_id for one in patients if one.patient_id in self.known_series]
+        return [frozenset((*self.known_series[one], self.known_whole[one])) for one in ids]
 
 
 def data_facts(folder: Path, patients: Sequence[LabelledPatient]) -> DataFacts:
-    """Reads every file of the data set once. Raises OSError naming one that cannot be read."""
+    """Reads every file of the data set once.
+
+    Raises LabelsError when two patients have the same series, OSError naming a file that cannot be read.
+    """
     files = [folder / INDEX, *sorted({series.file for patient in patients for series in patient.series})]
     hashes = {file: file_sha256(file) for file in files}
+    telling = {one.patient_id: [series.file for series in one.series if _tells_patients(series)] for one in patients}
+    _require_distinct_patients(telling, hashes)
     return DataFacts(
         sha256=_sha256_of(f"{file.name} {hashes[file]}" for file in files),
         is_phantom=is_phantom_data(folder),
         is_painted=is_painted_data(folder),
-        images_sha256={
-            patient.patient_id: _sha256_of(sorted(hashes[series.file] for series in patient.series))[:_KNOWN_BY]
-            for patient in patients
-            if patient.series
+        known_series={who: tuple(hashes[file][:_KNOWN_BY] for file in has) for who, has in telling.items() if has},
+        known_whole={
+            one.patient_id: _sha256_of(sorted(hashes[series.file] for series in one.series))[:_KNOWN_BY]
+            for one in patients
         },
     )
+
+
+def _tells_patients(series: LabelledSeries) -> bool:
+    """Images of one gray value (air) are alike in everybody."""
+    return any(image.min() != image.max() for image in series.images())
+
+
+def _require_distinct_patients(files: Mapping[str, Sequence[Path]], hashes: Mapping[Path, str]) -> None:
+    """Else somebody could be trained on under one name and held out under the other."""
+    owners: dict[str, tuple[str, Path]] = {}
+    for patient, has in files.items():
+        for file in has:
+            other, first = owners.setdefault(hashes[file], (patient, file))
+            if other != patient:
+                raise LabelsError(
+                    f"patients {other} and {patient} have the same images ({first.name} and {file.name}): they are one "
+                    "person, or a series went to the wrong one; mend that and make the data set again"
+                )
 
 
 def _sha256_of(lines: Iterable[str]) -> str:

@@ -33,7 +33,7 @@ def open_data_part(data: Path, splits: Path | None, name: str) -> DataPart:
     Raises
     ------
     LabelsError
-        the data set is damaged; the message names the file and the patient.
+        the data set is damaged, or two of its patients have the same images; the message names them and the files.
     SettingsError
         the split file does not fit the data set, or has no such part.
     OSError

@@ -1,8 +1,9 @@
 """Human readers of the same patients, beside the model.
 
 `readers.csv` has the columns patient, reader, with_age (yes or no) and verdict (benign or malignant), one line per
-patient and reading; a reader who read with and without the age has two lines per patient. Commas or, as some
-spreadsheets save it, semicolons.
+patient and reading; a reader who read with and without the age has two lines per patient. A column data_sha256 says of
+which data set the names are; without it only the names are checked. Commas or, as some spreadsheets save it,
+semicolons.
 """
 
 import csv
@@ -20,6 +21,7 @@ from inference.evaluation.results import ReaderRow
 from inference.findings import Verdict
 
 COLUMNS: Final = ("patient", "reader", "with_age", "verdict")
+_DATA: Final = "data_sha256"
 _YES_NO: Final = {"yes": True, "no": False}
 _VERDICTS: Final = {verdict.value: verdict for verdict in Verdict}
 _T = TypeVar("_T")
@@ -32,14 +34,15 @@ class ReaderVerdicts:
     verdicts: Mapping[str, Verdict]  # by patient identifier
 
 
-def read_readers(file: Path, patient_ids: Container[str]) -> list[ReaderVerdicts]:
-    """In the order of the file. `patient_ids` are all patients of the data set.
+def read_readers(file: Path, patient_ids: Container[str], *, data_sha256: str) -> list[ReaderVerdicts]:
+    """In the order of the file. `patient_ids` are all patients of the data set, `data_sha256` is its hash.
 
     Raises EvaluationError naming the line that cannot be used.
     """
     readings: dict[tuple[str, bool], dict[str, Verdict]] = {}
     for number, line in _lines(file):
         where = f"{file} line {number}"
+        _require_data_set(line, data_sha256, where)
         reader, with_age = _text(line, "reader", where), _one_of(line, "with_age", _YES_NO, where)
         patient, verdict = _text(line, "patient", where), _one_of(line, "verdict", _VERDICTS, where)
         if patient not in patient_ids:
@@ -49,6 +52,19 @@ def read_readers(file: Path, patient_ids: Container[str]) -> list[ReaderVerdicts
             raise EvaluationError(f"{where}: reader {reader!r} has read patient {patient!r} before; keep one line")
         verdicts[patient] = verdict
     return [ReaderVerdicts(reader, with_age, verdicts) for (reader, with_age), verdicts in readings.items()]
+
+
+def _require_data_set(line: Mapping[str, str | None], data_sha256: str, where: str) -> None:
+    """Patients are numbered anew in each data set: there the same name is somebody else."""
+    if _DATA not in line:
+        return
+    named = _text(line, _DATA, where).lower()
+    if named != data_sha256:
+        raise EvaluationError(
+            f"{where}: the reading is of another data set (sha256 {named[:16]}, not {data_sha256[:16]}), whose names "
+            "may mean other patients; take the data set that was read. Where you know that each name means the same "
+            f"patient in both, take the column {_DATA} out"
+        )
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:

@@ -68,6 +68,11 @@ class WffModel:
         nets = [net if _is_on_cpu(net) else deepcopy(net).cpu() for net in self.nets]
         return _on_cpu, (self.config, *nets, self.age_table, self.runtime)
 
+    @property
+    def precision(self) -> str:
+        """Number format of the detector, e.g. "bfloat16"."""
+        return str(self.frozen.dtype).removeprefix("torch.")
+
     def with_fusion(self, fusion: FusionConfig) -> "WffModel":
         """The same nets with another threshold and other weights."""
         other = copy(self)

@@ -146,7 +146,9 @@ def trained(bundle: Path, data: Path, tmp_path: Path) -> Trained:
     shutil.copytree(data, folder)
     writer, held_out = DataSetWriter(folder), open_data_set(data)
     learned_from = [
-        _patient(f"T{n}", n % 2 == 0, (_series(writer, f"T{n}", n, [[Box(x0=20, y0=10, x1=30, y1=20)]] * 3),))
+        _patient(
+            f"T{n}", n % 2 == 0, (_series(writer, f"T{n}", PATIENTS + n, [[Box(x0=20, y0=10, x1=30, y1=20)]] * 3),)
+        )
         for n in range(4)
     ]
     writer.close([*held_out, *learned_from])

@@ -31,7 +31,7 @@ class SiteData:
     patients_sha256: str  # over the names of the patients
     is_phantom: bool  # the phantom has a part in it
     overlap: str  # a sentence: the parent has seen them, or may have; empty: its record says nothing of that
-    images_sha256: Sequence[str] = ()  # of each patient that is calibrated on
+    images_sha256: Sequence[str] = ()  # of each series of the patients that are calibrated on
     part: str = ""  # of a split; "" for all patients
     patients: str = "labelled patients of a site"  # who they are, in words
 

@@ -53,8 +53,8 @@ class CalibrationRun:
             )
         part = open_data_part(request.data, request.splits, request.part)
         self._patients = [patient for patient in part.patients if patient.verdict is not None]
-        images = part.facts.images_of(self._patients)
-        seen = seen_before(self.parent.metadata, part.facts.sha256, part.splits_sha256, part.name, images)
+        known = part.facts.known_by(self._patients)
+        seen = seen_before(self.parent.metadata, part.facts.sha256, part.splits_sha256, part.name, known)
         if seen.is_possible and not request.even_if_seen:
             raise CalibrationError(
                 f"{seen.told} Calibrate on patients that its training held out (--split names the splits.json of its "
@@ -64,7 +64,7 @@ class CalibrationRun:
             sha256=part.facts.sha256,
             part=part.name,
             patients_sha256=part.patients_sha256,
-            images_sha256=images,
+            images_sha256=part.facts.images_of(self._patients),
             is_phantom=part.facts.is_phantom,
             overlap=seen.told if seen.is_possible else "",
             patients=part.facts.patients if part.facts.is_phantom else "labelled patients of a site",

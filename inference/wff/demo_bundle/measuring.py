@@ -59,7 +59,8 @@ def extras_of(
     images = next(row for row in evaluation.strategy_rows() if row.name == IMAGES_ALONE).performance.area
     unseen = results["unseen_sites"]
     share = (images.value - 0.5) / (unseen.oracle_area - 0.5)
-    rows = [row for name, result in results.items() for row in _rows(_TITLES[name].format(cohorts=cohorts), result)]
+    sites = ", ".join(cohorts.held_out_sites)
+    rows = [row for name, result in results.items() for row in _rows(_TITLES[name].format(sites=sites), result)]
     reach = f"{images} of {unseen.oracle_area:.3f}: {100 * share:.0f} % of what lies above chance"
     rows.append((f"AUC of {IMAGES_ALONE} beside that of the reader who sees every planted sign, no age", reach))
     return Extras(
@@ -74,7 +75,7 @@ def extras_of(
 
 
 _TITLES: Final = {
-    "unseen_sites": "scanners never trained on ({cohorts.held_out_sites})",
+    "unseen_sites": "scanners never trained on ({sites})",
     "seen_sites": "scanners trained on, other patients",
     "unseen_look": "a look never trained on (chordoma and its benign twin)",
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from inference.bundle import Bundle, open_bundle
+from inference.data_facts import file_sha256
 from inference.data_part import HELD_OUT, DataPart, open_data_part
 from inference.errors import BundleError
 from inference.evaluation.readers import ReaderVerdicts, read_readers
@@ -18,6 +19,7 @@ from inference.wff.evaluation.patients import evaluate_patients, require_both_cl
 from inference.wff.patient_counter import Report, patient_counter
 from inference.wff.patients import detect_all
 from inference.wff.seen_before import seen_before
+from inference.wff.versions import versions
 from inference.wff.weights import load_model
 
 
@@ -61,15 +63,22 @@ class EvaluationRun:
         require_both_classes(self.patients)
         self._readers: Sequence[ReaderVerdicts] = ()
         if request.readers is not None:
-            self._readers = read_readers(request.readers, {patient.patient_id for patient in part.everybody})
+            names = {patient.patient_id for patient in part.everybody}
+            self._readers = read_readers(request.readers, names, data_sha256=part.facts.sha256)
         self._seed = request.seed
         self._runtime = Runtime(image_size=request.image_size, proposals=request.proposals)
-        self.subject = _subject(request.data, self._bundle, self._runtime, part)
+        self.subject = _subject(request, self._bundle, self._runtime, part)
 
     def evaluate(self, *, processes: int = 1, report: Report | None = None) -> Evaluation:
-        """One process: this one, on a GPU where there is one; more: as many copies of the networks on the CPU."""
+        """One process: this one, on a GPU where there is one; more: as many copies of the networks on the CPU.
+
+        `subject` then says with what it was measured, too.
+        """
         on_gpu = processes == 1 and torch.cuda.is_available()
         model = load_model(self._bundle, runtime=replace(self._runtime, device=Device.CUDA if on_gpu else Device.CPU))
+        self.subject = replace(
+            self.subject, device=_name_of(model.device), precision=model.precision, versions=versions()
+        )
         with_lesion = sum(patient.verdict is not None for patient in self.patients)
         detected = detect_all(
             model,
@@ -86,18 +95,24 @@ class EvaluationRun:
         )
 
 
-def _subject(data: Path, bundle: Bundle, runtime: Runtime, part: DataPart) -> Subject:
-    identity, images = bundle.identity, part.facts.images_of(part.patients)
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _subject(request: EvaluationRequest, bundle: Bundle, runtime: Runtime, part: DataPart) -> Subject:
+    identity, known = bundle.identity, part.facts.known_by(part.patients)
     return Subject(
         bundle_name=identity.name,
         bundle_version=identity.version,
         bundle_sha256=identity.sha256,
         trained_on=identity.trained_on,
         runs_with=", ".join(str(one) for one in changed_sizes_of(bundle.metadata, runtime)),
-        data_set=data.resolve().name,
+        data_set=request.data.resolve().name,
         data_sha256=part.facts.sha256,
         part=part.name,
         patients_sha256=part.patients_sha256,
         is_phantom=identity.phantom_trained or part.facts.is_phantom,
-        seen_before=seen_before(bundle.metadata, part.facts.sha256, part.splits_sha256, part.name, images).told,
+        seen_before=seen_before(bundle.metadata, part.facts.sha256, part.splits_sha256, part.name, known).told,
+        split_sha256=part.splits_sha256,
+        readers_sha256="" if request.readers is None else file_sha256(request.readers),
     )

@@ -2,8 +2,9 @@
 
 What a run gives depends on its seed alone, not on where it was stopped: slice or clip `n` of the batch of a step draws
 from (seed, step, n), and what the network itself draws (dropout, the proposals that count in the loss) from (seed,
-process, step). A run that was killed goes on from its last checkpoint. On the CPU it ends with the same weights to the
-last bit, with one or two processes; sums over three or more processes may be ordered otherwise after a restart.
+process, step). A run that was killed goes on from its last checkpoint. On the CPU, with the same versions and threads,
+it ends with the same weights to the last bit, with one or two processes; sums over three or more processes may be
+ordered otherwise after a restart.
 
 One process with a batch of 2n and two processes with n each draw the same slices. They end with the same weights up to
 rounding where the loss of a batch is a mean over its items and nothing but the items is drawn: the sequence classifier

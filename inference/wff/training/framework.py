@@ -60,7 +60,7 @@ def prepare(data: Path, settings: TrainingSettings) -> Prepared:
     Raises
     ------
     LabelsError
-        the data set is damaged; the message names the file and the patient.
+        the data set is damaged, or two of its patients have the same images; the message names them and the files.
     SettingsError
         the settings ask for a device, an architecture or splits that cannot be; the message names the key.
     WeightsError
@@ -104,6 +104,10 @@ def train_framework(
     """Go on in the run folder from wherever it stands, to the bundle. Raises TrainingError naming what stopped it."""
     settings, splits = prepared.settings, prepared.splits
     log.info("run_begins", patients=len(prepared.patients), held_out=len(splits.held_out), folds=len(splits.folds))
+    if run.changes:
+        changes = ", ".join(run.changes)
+        log.warning("run_goes_on_otherwise", changes=changes)
+        display.say(f"the run goes on with {changes}: its weights may differ a little from those of one not stopped")
     if not tensorboard_is_installed():
         display.say('no TensorBoard logs are written: pip install "spinenode[science]"')
     save_splits(splits, run.folder / SPLITS, data_sha256=prepared.facts.sha256)

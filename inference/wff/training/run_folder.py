@@ -16,22 +16,19 @@ bundle/                 what the node serves
 import fcntl
 import json
 import os
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-import torchvision
 
 from inference.bundle import open_bundle
 from inference.durable_files import PART, write_json, write_text
 from inference.errors import BundleError, TrainingError
+from inference.wff.versions import versions
 
 SETTINGS: Final = "settings.toml"
 RUN: Final = "run.json"
@@ -65,6 +62,13 @@ class RunFolder:
         """It came to its end, and its bundle is whole; one that is not is made again from the weights of the run."""
         return _read(self.folder)["finished"] is not None and _opens(self.folder / BUNDLE)
 
+    @property
+    def changes(self) -> list[str]:
+        """Versions and threads that are not those of the start before; each can change the order of a sum."""
+        starts = [{**one.get("versions", {}), "threads": one.get("threads")} for one in _read(self.folder)["starts"]]
+        before, now = starts[-2:] if len(starts) > 1 else ({}, {})
+        return [f"{name} {now[name]} instead of {before[name]}" for name in now if _differ(before.get(name), now[name])]
+
     def part(self, *names: str) -> Path:
         folder = self.folder.joinpath(*names)
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,16 +95,6 @@ def open_run_folder(folder: Path, inputs: Inputs, command: Sequence[str]) -> Ite
         yield RunFolder(folder)
 
 
-def versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,  # with its build, which decides the kernels
-        "torchvision": torchvision.__version__,
-        "numpy": np.__version__,
-        "spinenode": version("spinenode"),
-    }
-
-
 def _require_ours(folder: Path) -> None:
     if not folder.exists() or (folder / RUN).exists():
         return
@@ -109,7 +103,13 @@ def _require_ours(folder: Path) -> None:
 
 
 def _begin(folder: Path, inputs: Inputs, command: Sequence[str]) -> None:
-    start = {"at": _now(), "command": list(command), "versions": versions(), "cpus": os.cpu_count()}
+    start = {
+        "at": _now(),
+        "command": list(command),
+        "versions": versions(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
     stored = {key: value for key, value in asdict(inputs).items() if key != "settings"}
     if not (folder / RUN).exists():
         write_text(folder / SETTINGS, inputs.settings)
@@ -124,6 +124,10 @@ def _begin(folder: Path, inputs: Inputs, command: Sequence[str]) -> None:
         raise TrainingError(f"{folder} is a run with other splits or starting weights; choose another --out")
     if run["finished"] is None or not _opens(folder / BUNDLE):
         write_json(folder / RUN, {**run, "starts": [*run["starts"], start]})
+
+
+def _differ(before: object, now: object) -> bool:
+    return before is not None and before != now  # None: that start did not record it
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from inference.wff.evaluation.hits import HIT_IOU
 from inference.wff.training.file_names import command_without_folders, without_folders
 from inference.wff.training.model_card import INTENDED_USE, model_card
 from inference.wff.training.report import Made
-from inference.wff.training.run_folder import versions
+from inference.wff.versions import versions
 from inference.wff.weights import CLASSIFIER, DETECTOR, save_weights
 
 _NO_LICENSE: Final = """Nobody was given a licence to use, copy or pass on these weights.

@@ -107,5 +107,8 @@ def example_subject(**changes: Any) -> Subject:
         patients_sha256="c3" * 32,
         is_phantom=False,
         seen_before="",
+        device="Some GPU",
+        precision="bfloat16",
+        versions={"torch": "2.9.0", "spinenode": "0.1.0"},
     )
     return replace(subject, **changes)

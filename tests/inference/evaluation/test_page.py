@@ -153,9 +153,14 @@ def test_what_the_bundle_has_seen_is_told() -> None:
     assert "Unknown: the record of the bundle" in Page(evaluation_page(example_evaluation(), example_subject())).text
 
 
-def test_readers_stand_beside_the_model_with_the_test_that_was_used(page: Page) -> None:
-    assert "D1 <i>, with age" in page.text
-    assert "exact binomial" in page.text
+def test_readers_stand_beside_the_model_with_the_test_that_was_used() -> None:
+    html = evaluation_page(example_evaluation(), example_subject())
+
+    readers = re.findall(r"<table>.*?</table>", html)[1]
+    assert "D1 &lt;i&gt;, with age" in readers
+    assert column(readers, "Patients") == ["24"]
+    assert column(readers, "Model, reader alone right") == ["7, 3"]
+    assert column(readers, "p") == [".344<small>exact</small>"]
 
 
 def test_what_was_not_measured_has_no_section() -> None:

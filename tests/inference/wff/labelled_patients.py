@@ -47,7 +47,7 @@ def detected(patients: Sequence[LabelledPatient], cases: Sequence[Case]) -> list
 
 
 def _patient(writer: DataSetWriter, name: str, case: Case) -> LabelledPatient:
-    rng = np.random.default_rng(sum(map(ord, name)))
+    rng = np.random.default_rng([*map(ord, name)])
     boxes = [[LESION] if case.truth is not None and z in LABELLED else [] for z in range(SLICES)]
     series = tuple(
         writer.add_series(name, number, kind, rng.integers(0, 255, size=(SLICES, 96, 96), dtype=np.uint8), boxes)

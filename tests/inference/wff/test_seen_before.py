@@ -65,17 +65,22 @@ CALIBRATED = {"data_sha256": "d5", "images_sha256": ["x", "q"]}
 
 
 @pytest.mark.parametrize(
-    ("images", "told", "is_possible"),
+    ("patients", "told", "is_possible"),
     [
         (["a", "b"], "was trained on these patients: nothing here is of patients unseen by it", True),
         (["a", "b", "x", "n"], "was trained on 2 of these 4 patients: not all here are unseen by it", True),
+        (["ab", "cm"], "was trained on these patients: nothing here is of patients unseen by it", True),
         (["x", "y"], "held these patients out: its record names them", False),
+        (["xn", "my"], "held these patients out: its record names them", False),
         (["x", "n", "m"], "held 1 of these 3 patients out: its record does not name the others", False),
-        (["n", "m"], "", False),
+        (["n", "mo"], "", False),
     ],
 )
-def test_patients_are_known_by_their_images_in_any_data_set(images: list[str], told: str, is_possible: bool) -> None:
-    seen = seen_before(NAMED, "d2", "", "", images)
+def test_patients_are_known_by_any_of_their_series_in_any_data_set(
+    patients: list[str], told: str, is_possible: bool
+) -> None:
+    """Each letter of a patient is one series."""
+    seen = seen_before(NAMED, "d2", "", "", [frozenset(series) for series in patients])
 
     assert told in seen.told
     assert bool(seen.told) == bool(told)
@@ -84,23 +89,25 @@ def test_patients_are_known_by_their_images_in_any_data_set(images: list[str], t
 
 @pytest.mark.parametrize("metadata", [{**NAMED, "calibration": CALIBRATED}, {"parent": {"calibration": CALIBRATED}}])
 @pytest.mark.parametrize(
-    ("images", "told"), [(["x", "q"], "calibrated on these patients"), (["x", "m"], "calibrated on 1 of these 2")]
+    ("patients", "told"), [(["xm", "q"], "calibrated on these patients"), (["x", "m"], "calibrated on 1 of these 2")]
 )
-def test_patients_of_a_calibration_are_known_by_their_images(
-    metadata: dict[str, object], images: list[str], told: str
+def test_patients_of_a_calibration_are_known_by_any_of_their_series(
+    metadata: dict[str, object], patients: list[str], told: str
 ) -> None:
-    seen = seen_before(metadata, "d2", "", "", images)
+    seen = seen_before(metadata, "d2", "", "", [frozenset(series) for series in patients])
 
     assert told in seen.told
     assert seen.is_possible
 
 
 def test_other_patients_of_a_data_set_that_was_calibrated_on_are_not_suspected() -> None:
-    seen = seen_before({**NAMED, "calibration": CALIBRATED}, "d5", "", "", ["y"])
+    seen = seen_before({**NAMED, "calibration": CALIBRATED}, "d5", "", "", [frozenset("y")])
 
     assert "held these patients out" in seen.told
 
 
 def test_the_same_split_of_another_data_set_is_believed_where_the_images_are_the_same() -> None:
-    assert not seen_before(NAMED, "d2", "s1", "held_out", ["x", "y"]).is_possible
-    assert "its names may mean other patients" in seen_before(NAMED, "d2", "s1", "held_out", ["x", "n"]).told
+    x, y, n = map(frozenset, "xyn")
+
+    assert not seen_before(NAMED, "d2", "s1", "held_out", [x, y]).is_possible
+    assert "its names may mean other patients" in seen_before(NAMED, "d2", "s1", "held_out", [x, n]).told

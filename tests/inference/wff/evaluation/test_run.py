@@ -1,7 +1,9 @@
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from inference.bundle import METADATA
 from inference.data_facts import data_facts
@@ -12,6 +14,7 @@ from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Verdict
 from inference.splits import Splits, draw_splits, save_splits
 from inference.wff.evaluation.run import EvaluationRequest, EvaluationRun
+from inference.wff.versions import versions
 from tests.inference.wff.labelled_patients import T1, T2, Case, write_patients
 from tests.node.micro_bundle import write_micro_bundle
 
@@ -51,6 +54,33 @@ def test_an_evaluation_writes_its_data_and_its_page(tmp_path: Path, bundle: Path
     assert "Evaluation of micro 0" in (tmp_path / "out" / PAGE).read_text()
     assert told[-1] == ("sequence classifier", 8, 8)
     assert ("lesion detector", 9, 9) in told
+
+
+def test_the_evaluation_records_what_it_takes_to_repeat_it(
+    tmp_path: Path, bundle: Path, data: Path, splits: Splits
+) -> None:
+    readers = tmp_path / "readers.csv"
+    held_out = [one for one in splits.held_out if one.verdict is not None]
+    readers.write_text(
+        "patient,reader,with_age,verdict\n" + "".join(f"{one.patient_id},D1,no,benign\n" for one in held_out)
+    )
+    run = EvaluationRun(EvaluationRequest(bundle=bundle, data=data, splits=tmp_path / "splits.json", readers=readers))
+
+    write_evaluation(tmp_path / "out", run.evaluate(), run.subject)
+
+    subject = json.loads((tmp_path / "out" / DATA).read_text())["subject"]
+    on_gpu = torch.cuda.is_available()
+    assert subject["device"] == (torch.cuda.get_device_name() if on_gpu else "cpu")
+    assert subject["precision"] in (("bfloat16", "float16") if on_gpu else ("float32",))
+    assert subject["versions"] == versions()
+    assert subject["readers_sha256"] == hashlib.sha256(readers.read_bytes()).hexdigest()
+    assert subject["split_sha256"] == splits.sha256
+
+
+def test_of_readers_and_a_split_that_were_not_given_nothing_is_recorded(bundle: Path, data: Path) -> None:
+    subject = EvaluationRun(EvaluationRequest(bundle=bundle, data=data)).subject
+
+    assert (subject.readers_sha256, subject.split_sha256) == ("", "")
 
 
 def test_a_bundle_trained_on_the_phantom_heads_everything_it_is_evaluated_with(
@@ -125,6 +155,16 @@ def test_readers_of_unknown_patients_are_refused_before_the_networks_run(
     readers.write_text("patient,reader,with_age,verdict\nP77,D1,no,benign\n")
 
     with pytest.raises(EvaluationError, match="line 2: patient 'P77'"):
+        EvaluationRun(EvaluationRequest(bundle=bundle, data=data, readers=readers))
+
+
+def test_readers_of_another_data_set_are_refused_before_the_networks_run(
+    tmp_path: Path, bundle: Path, data: Path
+) -> None:
+    readers = tmp_path / "readers.csv"
+    readers.write_text(f"patient,reader,with_age,verdict,data_sha256\nP00,D1,no,benign,{64 * '0'}\n")
+
+    with pytest.raises(EvaluationError, match=r"line 2: .* of another data set"):
         EvaluationRun(EvaluationRequest(bundle=bundle, data=data, readers=readers))
 
 

@@ -50,6 +50,18 @@ def test_damaged_weights_are_never_used(run: Path, cohort: Path, net: str, damag
     assert not (run / BUNDLE).exists()
 
 
+def test_changed_detections_are_never_used(run: Path, cohort: Path) -> None:
+    file = run / FOLD / "detections.json"
+    file.write_text(file.read_text().replace('"benign"', '"malignant"', 1))
+
+    with pytest.raises(TrainingError, match=r"fold-1/detections\.json is damaged.*delete"):
+        train_in(run, cohort, TWO_CANDIDATES)
+
+    file.unlink()
+    train_in(run, cohort, TWO_CANDIDATES)
+    assert (run / BUNDLE).exists()
+
+
 def test_a_part_that_was_deleted_as_told_is_trained_again_to_the_same_bundle(
     run: Path, finished: Path, cohort: Path
 ) -> None:
@@ -107,7 +119,7 @@ def test_detections_that_do_not_fit_the_patients_are_told(cohort: Path, finished
     splits = json.loads((finished / "splits.json").read_text())
     patients = [one for one in open_data_set(cohort) if one.patient_id in splits["held_out"]]
     file = finished / "final" / "detections.json"
-    data = json.loads(file.read_text())
+    data = json.loads(file.read_text())["detections"]  # as a file of before the hash
     series = data[patients[0].patient_id]
     if place == "series":
         series.pop()

@@ -1,3 +1,5 @@
+import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +7,11 @@ import numpy as np
 import pytest
 
 from inference.data_facts import ages_of, class_counts, cohort_rows, data_facts
+from inference.data_part import open_data_part
 from inference.datasets import open_data_set
+from inference.errors import LabelsError
+from inference.wff.training.framework import prepare
+from inference.wff.training.settings import micro_settings
 from tests.inference.wff.training.conftest import write_cohort
 
 
@@ -41,8 +47,57 @@ def test_a_patient_is_known_by_the_images_and_not_by_names_or_labels(tmp_path: P
 
     after = data_facts(data, renamed)
 
-    assert len(set(before.images_of(patients))) == len(patients)
+    assert len(set(before.images_of(patients))) == 2 * len(patients)
     assert after.images_of(renamed) == before.images_of([first])
+    assert after.known_by(renamed) == before.known_by([first])
+
+
+def test_a_patient_is_known_by_each_series_alone(tmp_path: Path) -> None:
+    data = write_cohort(tmp_path)
+    patients = open_data_set(data)
+    record = set(data_facts(data, patients).images_of(patients[:1]))
+
+    with_one_less = [replace(patient, series=patient.series[1:]) for patient in patients]
+    known = data_facts(data, with_one_less).known_by(with_one_less)
+
+    assert [not record.isdisjoint(one) for one in known] == [True, *[False] * 9]
+
+
+def test_a_patient_is_known_by_a_record_of_before_too(tmp_path: Path) -> None:
+    """It held one hash per patient, over the sorted hashes of the files."""
+    data = write_cohort(tmp_path)
+    patients = open_data_set(data)
+    files = sorted(hashlib.sha256(one.file.read_bytes()).hexdigest() for one in patients[0].series)
+    record = hashlib.sha256("".join(f"{one}\n" for one in files).encode()).hexdigest()[:16]
+
+    known = data_facts(data, patients).known_by(patients)
+
+    assert [record in one for one in known] == [True, *[False] * 9]
+
+
+def test_series_of_one_gray_value_make_nobody_known(tmp_path: Path) -> None:
+    """Air looks alike in everybody."""
+    data = write_cohort(tmp_path)
+    for name in ("P0", "P1"):
+        np.save(data / f"{name}.0.npy", np.zeros((6, 64, 64), dtype=np.uint8))
+    patients = open_data_set(data)
+
+    facts = data_facts(data, patients)
+
+    assert len(facts.images_of(patients[:2])) == 2
+    first, second = facts.known_by(patients[:2])
+    assert first.isdisjoint(second)
+
+
+def test_the_same_series_under_two_patients_is_refused_by_both_names(tmp_path: Path) -> None:
+    """Trained on under one name, he would be held out under the other."""
+    data = write_cohort(tmp_path)
+    shutil.copyfile(data / "P7.1.npy", data / "P2.0.npy")
+
+    with pytest.raises(LabelsError, match=r"patients P2 and P7 have the same images \(P2\.0\.npy and P7\.1\.npy\)"):
+        prepare(data, micro_settings())
+    with pytest.raises(LabelsError, match=r"patients P2 and P7 have the same images"):
+        open_data_part(data, None, "")
 
 
 def test_a_missing_series_is_told_by_its_file(tmp_path: Path) -> None:

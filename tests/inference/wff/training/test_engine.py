@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -200,6 +200,36 @@ def test_a_fault_in_one_of_several_processes_is_told_in_its_own_words(tmp_path: 
 
     with pytest.raises(TrainingFailed, match="step 2: loss is nan"):
         train(LineTask(breaks_at=1), plan, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("memory", r"^process 2 of 2 stopped: CUDA out of memory\. Tried to allocate 2\.00 GiB\.; [^\n]*$"),
+        ("kill", r"^process 2 of 2 was ended by SIGKILL; [^\n]*$"),
+        ("exit", r"^process 2 of 2 ended with status 3; [^\n]*$"),
+    ],
+)
+def test_a_process_that_ends_before_its_time_is_told_in_one_sentence(
+    fault: Literal["memory", "kill", "exit"], told: str, tmp_path: Path
+) -> None:
+    """Not as that of the others, who only notice that it is gone."""
+    plan = replace(PLAN, compute=ComputeSettings(devices=2))
+
+    with pytest.raises(TrainingError, match=told):
+        train(LineTask(fails_at=3, fault=fault), plan, tmp_path)
+
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_disk_that_one_of_several_processes_cannot_write_is_told_as_by_one(tmp_path: Path) -> None:
+    unwritable = tmp_path / f"{CHECKPOINT}.part"  # as a full disk
+    unwritable.mkdir()
+
+    with pytest.raises(OSError, match=str(unwritable)) as told:
+        train(LineTask(), replace(PLAN, compute=ComputeSettings(devices=2)), tmp_path)
+
+    assert told.value.filename == str(unwritable)
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_told(tmp_path: Path) -> None:

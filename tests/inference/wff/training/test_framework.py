@@ -1,12 +1,15 @@
 """The whole training on a tiny set: two folds, two candidates, a few steps."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from structlog.testing import capture_logs
 
 from inference.bundle import open_bundle
 from inference.case import Case
@@ -55,6 +58,23 @@ def test_the_run_folder_holds_what_is_needed_to_repeat_it(finished: Path, cohort
     assert written(tmp_path / "again", "splits.json")["sha256"] == splits.sha256
     first, second = (open_bundle(run / "bundle").metadata["files"] for run in (finished, tmp_path / "again"))
     assert first == second
+
+
+def test_a_run_that_goes_on_under_another_torch_tells_it_to_the_person_and_the_log(
+    finished: Path, cohort: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(run / "bundle")
+    record = written(run, "run.json")
+    record["starts"][-1]["versions"]["torch"] = "1.0"
+    (run / "run.json").write_text(json.dumps(record))
+
+    with capture_logs() as logs:
+        said = train_in(run, cohort, TWO_CANDIDATES).said
+
+    told = f"torch {torch.__version__} instead of 1.0"
+    assert [one["changes"] for one in logs if one["event"] == "run_goes_on_otherwise"] == [told]
+    assert any(told in text and "may differ" in text for text in said)
 
 
 def test_every_fold_of_every_candidate_is_trained_and_then_all_training_patients(finished: Path) -> None:

@@ -4,9 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from inference.errors import TrainingError
 from inference.wff.training.run_folder import RUN, SETTINGS, Inputs, open_run_folder
+from inference.wff.versions import versions
 from tests.system.orthanc import wait_until
 
 INPUTS = Inputs(settings="seed = 1\n", data_sha256="d", weights_sha256="w", splits_sha256="s")
@@ -33,6 +35,36 @@ def test_each_start_of_the_same_run_is_told(tmp_path: Path) -> None:
     run = opened(tmp_path)
 
     assert len(run["starts"]) == 2  # type: ignore[arg-type]
+
+
+def went_on_otherwise(folder: Path, **before: object) -> list[str]:
+    """What is told of a second start, when the record of the first one is changed to this."""
+    opened(folder)
+    run = json.loads((folder / RUN).read_text())
+    run["starts"][0] |= before
+    (folder / RUN).write_text(json.dumps(run))
+    with open_run_folder(folder, INPUTS, []) as opened_again:
+        return opened_again.changes
+
+
+def test_a_run_that_goes_on_under_other_versions_or_threads_says_so(tmp_path: Path) -> None:
+    threads, own = torch.get_num_threads(), versions()
+
+    assert went_on_otherwise(tmp_path / "same") == []
+    assert went_on_otherwise(tmp_path / "threads", threads=77) == [f"threads {threads} instead of 77"]
+    assert went_on_otherwise(tmp_path / "torch", versions=own | {"torch": "1.0"}) == [
+        f"torch {own['torch']} instead of 1.0"
+    ]
+
+
+def test_of_a_run_whose_record_names_no_threads_nothing_is_claimed(tmp_path: Path) -> None:
+    opened(tmp_path)
+    run = json.loads((tmp_path / RUN).read_text())
+    del run["starts"][0]["threads"]
+    (tmp_path / RUN).write_text(json.dumps(run))
+
+    with open_run_folder(tmp_path, INPUTS, []) as opened_again:
+        assert opened_again.changes == []
 
 
 @pytest.mark.parametrize(

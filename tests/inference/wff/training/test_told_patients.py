@@ -77,10 +77,24 @@ def test_a_calibration_refuses_patients_of_the_training_in_another_data_set(
         CalibrationRun(request)
 
 
+def test_a_second_export_with_one_sequence_less_is_of_the_same_patients(
+    finished: Path, cohort: Path, held_out: list[str], tmp_path: Path
+) -> None:
+    data = part_of(cohort, tmp_path / "data", lambda name: name not in held_out)
+    index = json.loads((data / INDEX).read_text())
+    for patient in index:
+        patient["series"].pop()
+    (data / INDEX).write_text(json.dumps(index))
+
+    assert "trained on these patients" in told(finished, data)
+    with pytest.raises(CalibrationError, match="trained on these patients"):
+        CalibrationRun(CalibrationRequest(bundle=finished / "bundle", data=data))
+
+
 def test_the_record_holds_hashes_and_no_names(finished: Path) -> None:
     record = open_bundle(finished / "bundle").metadata["training"]["images_sha256"]
 
     counts = {part: len(set(hashes)) for part, hashes in record.items()}
     splits = json.loads((finished / "splits.json").read_text())
-    assert counts == {"training": sum(map(len, splits["folds"])), "held_out": len(splits["held_out"])}
+    assert counts == {"training": 2 * sum(map(len, splits["folds"])), "held_out": 2 * len(splits["held_out"])}
     assert all(len(one) == 16 and int(one, 16) >= 0 for hashes in record.values() for one in hashes)
