@@ -187,7 +187,8 @@ def age_term(findings: Findings) -> str:
     if findings.age_years is None or findings.age_probability is None:
         return "Age unknown: no age term"
     years = f"{findings.age_years:.0f}" if findings.age_years >= 2 else f"{findings.age_years:.1f}"
-    return f"Age {years} years: malignant share of the age group {percent(findings.age_probability)}"
+    told = f"Age {years} years: malignant share of the age group {percent(findings.age_probability)}"
+    return f"{told}, without weight in this model" if findings.parameters.get("lambda_age") == 0.0 else told
 
 
 def lesion_label(lesion: Lesion) -> str:

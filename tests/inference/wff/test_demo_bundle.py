@@ -84,7 +84,8 @@ def test_the_bundle_says_how_it_was_measured_that_it_is_of_the_phantom_and_not_f
 
 def test_the_card_tells_the_weaknesses_that_its_maker_knows() -> None:
     metadata = open_bundle(DEMO_BUNDLE).metadata
-    fusion, oracle = config_from_json(metadata["config"]).fusion, metadata["measured"]["oracle_decision"]
+    fusion = config_from_json(metadata["config"]).fusion
+    oracle = metadata["measured"]["cohorts"]["unseen_sites"]["oracle_decision"]
 
     lines = weaknesses(fusion, Rate(oracle["hits"], oracle["total"]), None)
 
@@ -116,11 +117,13 @@ def test_the_card_says_what_was_said_of_a_real_study_without_a_tumour(verdict: V
 
 
 def test_the_recorded_numbers_reach_what_the_demo_promises() -> None:
-    measured = open_bundle(DEMO_BUNDLE).metadata["measured"]["acceptance"]
+    """On scanners that no training has seen."""
+    unseen = open_bundle(DEMO_BUNDLE).metadata["measured"]["cohorts"]["unseen_sites"]
 
-    assert measured["lesion_hit"]["total"] == measured["decision_right"]["total"] == 40
-    assert measured["lesion_hit"]["value"] >= 0.80
-    assert measured["decision_right"]["value"] >= 0.75
+    assert unseen["lesion_hit"]["total"] >= 200
+    assert unseen["lesion_hit"]["value"] >= 0.80
+    assert unseen["decision_right"]["value"] >= 0.70
+    assert unseen["false_boxes_per_lesion_free"] <= 1.0
 
 
 def test_planted_lesions_of_unseen_patients_with_plain_signs_are_found_in_their_place_but_for_one_patient(
@@ -129,7 +132,6 @@ def test_planted_lesions_of_unseen_patients_with_plain_signs_are_found_in_their_
     assert sum(hit(patient, findings) for patient, findings in analysed) >= PATIENTS - 1
 
 
-@pytest.mark.xfail(reason="these weights learned from the first, simpler phantom", strict=True)
 def test_unseen_patients_with_plain_signs_are_decided_right_but_for_one(
     analysed: list[tuple[PhantomPatient, Findings]],
 ) -> None:

@@ -87,6 +87,19 @@ def test_every_answer_has_one_page_that_says_it_in_text(studies: dict[str, Study
         assert said in text
 
 
+@pytest.mark.parametrize(("weight", "told"), [(0.0, True), (0.1, False)])
+def test_an_age_that_has_no_weight_in_the_model_is_not_shown_as_if_it_had(
+    studies: dict[str, Study], weight: float, told: bool
+) -> None:
+    study = studies["classic"]
+    findings = replace(findings_of(study, "malignant"), parameters={"lambda_age": weight})
+
+    text = text_of(pdf_object(study, findings))
+
+    assert "malignant share of the age group" in text
+    assert ("without weight in this model" in text) is told
+
+
 @pytest.mark.skipif(not dciodvfy.installed(), reason="dicom3tools is not installed (dciodvfy)")
 @pytest.mark.parametrize("verdict", VERDICTS)
 @pytest.mark.parametrize("style", STYLES)
