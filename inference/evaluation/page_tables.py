@@ -120,8 +120,9 @@ def readers_table(rows: Sequence[ReaderRow]) -> Table:
 
 def _reader(row: ReaderRow) -> Row:
     test = row.against_model
+    compared = row.counts.malignant + row.counts.benign
     cells = (
-        Cell(str(row.counts.malignant + row.counts.benign)),
+        Cell(str(compared), f"of {row.readings} read" if row.readings > compared else ""),
         *_rates(row.counts),
         *_rates(row.model_counts),
         Cell(str(row.model_undetected)),

@@ -110,6 +110,7 @@ def _row(reading: ReaderVerdicts, model: Sequence[Diagnosis]) -> ReaderRow:
     return ReaderRow(
         reader=reading.reader,
         with_age=reading.with_age,
+        readings=len(reading.verdicts),
         counts=confusion(said, truth),
         model_counts=confusion([one.said_malignant for one in model], truth),
         model_undetected=undetected(model),

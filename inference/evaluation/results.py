@@ -85,6 +85,7 @@ class ReaderRow:
 
     reader: str
     with_age: bool
+    readings: int  # of the reader, also of patients that were not evaluated
     counts: Confusion
     model_counts: Confusion  # of the same patients
     model_undetected: int

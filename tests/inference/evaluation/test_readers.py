@@ -65,6 +65,7 @@ def test_a_reader_stands_beside_the_model_on_the_patients_that_both_read(tmp_pat
 
     (row,) = reader_rows(read_readers(path, NAMES, data_sha256=DATA_SHA256), MODEL)
 
+    assert row.readings == 4
     assert row.counts == Confusion(true_malignant=1, missed_malignant=1, true_benign=1, false_malignant=0)
     assert row.model_counts == Confusion(true_malignant=2, missed_malignant=0, true_benign=0, false_malignant=1)
     assert (row.against_model.only_first_right, row.against_model.only_second_right) == (1, 1)
