@@ -1,8 +1,9 @@
 """The networks of one patient: our pipeline beside a plain per-image loop over torchvision's parts, in one run.
 
 Both run the same weights on the same slices in turn. In fp32 they must give the same boxes before a ratio is printed;
-in half precision the share of boxes within a pixel is printed beside it. With them stand the counted operations and the
-share of this machine's measured peak. Ratios hold on a busy machine, seconds do not: the load is printed with them.
+in half precision the shares of boxes within a pixel are printed beside it, and on how many slices full precision had to
+look again. With them stand the counted operations and the share of this machine's measured peak. Ratios hold on a busy
+machine, seconds do not: the load is printed with them.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from inference.volume import load_volume, window_to_uint8
 from inference.wff.model import WffModel
 from inference.wff.networks.batches import Images, SliceBoxes
 from inference.wff.networks.preprocessing import letterbox
+from inference.wff.networks.second_look import MARGIN
 from inference.wff.stage_times import StageTimes
 
 OURS, PLAIN = "this pipeline", "plain loop"
@@ -132,7 +134,7 @@ def measure(model: WffModel, sequences: list[Images], *, rounds: int) -> dict[st
         "sequences": len(sequences),
         "slices": sum(map(len, sequences)),
         "rounds": rounds,
-        "boxes": _compared(answers[OURS], answers[PLAIN], exact=dtype == torch.float32),
+        "boxes": _compared(model, answers[OURS], answers[PLAIN]),
         "seconds_per_patient": {name: spread(one.seconds) for name, one in found.items()},
         "ratio": statistics.median(b / a for a, b in zip(found[OURS].seconds, found[PLAIN].seconds, strict=True)),
         "stage_seconds": {name: total / rounds for name, total in stages.seconds.items()},
@@ -174,12 +176,18 @@ def _limits(model: WffModel, sequences: list[Images], found: dict[str, Measured]
 
 
 def _compared(
-    ours: list[tuple[SliceBoxes, ...]], theirs: list[tuple[SliceBoxes, ...]], *, exact: bool
+    model: WffModel, ours: list[tuple[SliceBoxes, ...]], theirs: list[tuple[SliceBoxes, ...]]
 ) -> dict[str, float]:
-    """In full precision every box is asserted; else the share is told: untrained nets have many tied boxes."""
-    if exact:
+    """In full precision every box is asserted; else the shares are told, and on how many slices both were needed."""
+    if model.full is model.frozen:
         return {"same": assert_same(ours, theirs), "share_within_a_pixel": 1.0}
-    return {"share_within_a_pixel": share_within_a_pixel(ours, theirs)}
+    tau = model.config.fusion.tau
+    best = [max((box.score for box in boxes), default=0.0) for slices in ours for boxes in slices]
+    return {
+        "share_within_a_pixel": share_within_a_pixel(ours, theirs),
+        "share_of_those_from_tau_on": share_within_a_pixel(ours, theirs, score=tau),
+        "slices_looked_at_again": sum(score >= tau - MARGIN for score in best),  # by their last score: about
+    }
 
 
 def detector_parts(model: WffModel, images: Images) -> dict[str, float]:
@@ -193,7 +201,10 @@ def detector_parts(model: WffModel, images: Images) -> dict[str, float]:
         square = seconds(lambda: letterbox(batch, size, device=device), device)
         dense = seconds(lambda: model.frozen.run_dense(x), device)
         whole = seconds(lambda: model.frozen(x), device)
+        again = seconds(lambda: model.full(x), device)
     parts = {"letterbox": square, "backbone, pyramid, proposal maps": dense, "proposals, regions": whole - dense}
+    if model.full is not model.frozen:
+        parts["looked at again in full precision"] = again
     return {name: max(0.0, found) / len(batch) for name, found in parts.items()}
 
 

@@ -11,6 +11,8 @@ class Device(StrEnum):
 
 
 class Precision(StrEnum):
+    """Of the search. What it finds near the threshold is measured in fp32, whatever was chosen."""
+
     AUTO = "auto"  # bf16 on a GPU that has it, else fp16 there; fp32 on a CPU
     FP32 = "fp32"
     BF16 = "bf16"
@@ -31,8 +33,8 @@ class Runtime:
     """`None`: as the model or the machine says.
 
     `image_size` and `proposals` trade accuracy for time and change what is found; a threshold that was fitted at the
-    bundle's own does not carry over: measure a model with them before use. The others change a box by less than a
-    pixel.
+    bundle's own does not carry over: measure a model with them before use. The others change a box that votes by less
+    than a pixel.
     """
 
     device: Device = Device.AUTO

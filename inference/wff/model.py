@@ -16,9 +16,10 @@ from inference.wff.config import FusionConfig, WffConfig
 from inference.wff.networks.batches import DetectionRun, Images, SliceBoxes, SliceDetector
 from inference.wff.networks.clips import choose_clip
 from inference.wff.networks.detector import Detector
-from inference.wff.networks.devices import settle
+from inference.wff.networks.devices import Numerics, settle
 from inference.wff.networks.frozen_classifier import FrozenClassifier
 from inference.wff.networks.frozen_detector import FrozenDetector
+from inference.wff.networks.second_look import Find, SecondLook
 from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.networks.static_shapes import accelerated
 from inference.wff.networks.workers import Workers
@@ -52,16 +53,13 @@ class WffModel:
         self.nets = detector.eval(), classifier.eval()  # as trained
         self._placement = settle(self.runtime, image_size=self.config.detector.image_size)
         self.device = self._placement.device
-        self.frozen = FrozenDetector(
-            detector, self.config.detector, device=self.device, numerics=self._placement.numerics
-        )
+        numerics = self._placement.numerics
+        self.frozen = FrozenDetector(detector, self.config.detector, device=self.device, numerics=numerics)
+        self.full = self.frozen  # the same in full precision
+        if numerics != Numerics():
+            self.full = FrozenDetector(detector, self.config.detector, device=self.device, numerics=Numerics())
         self._classifier = FrozenClassifier(classifier, device=self.device)
-        self._slices = SliceDetector(
-            self.frozen,
-            image_size=self.config.detector.image_size,
-            batch=self._placement.batch,
-            device=self.device,
-        )
+        self._slices = self._slice_detector(self.config.fusion.tau)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For another process, which makes its own copies on the CPU."""
@@ -70,13 +68,14 @@ class WffModel:
 
     @property
     def precision(self) -> str:
-        """Number format of the detector, e.g. "bfloat16"."""
+        """Number format in which the detector searches, e.g. "bfloat16"."""
         return str(self.frozen.dtype).removeprefix("torch.")
 
     def with_fusion(self, fusion: FusionConfig) -> "WffModel":
         """The same nets with another threshold and other weights."""
         other = copy(self)
         other.config = replace(self.config, fusion=fusion)
+        other._slices = self._slice_detector(fusion.tau)  # noqa: SLF001 (of a copy of itself)
         return other
 
     def analyse(
@@ -141,9 +140,18 @@ class WffModel:
         example = torch.zeros(self._placement.batch, 3, size, size, dtype=self.frozen.dtype, device=self.device)
         example = example.contiguous(memory_format=torch.channels_last)
         self.frozen.run_dense = accelerated(self.frozen.dense, example, self._placement.compile)
+        if self.full is not self.frozen:
+            self.full(example[:1])
         self.detect(np.zeros((1, size, size), dtype=np.uint8))
         clip = self.config.sequence
         self._classifier([torch.zeros(clip.clip_slices, clip.clip_size, clip.clip_size)])
+
+    def _slice_detector(self, tau: float) -> SliceDetector:
+        config = self.config.detector
+        find: Find = self.frozen
+        if self.full is not self.frozen:
+            find = SecondLook(self.frozen, self.full, tau=tau, unseen=config.score_threshold)
+        return SliceDetector(find, image_size=config.image_size, batch=self._placement.batch, device=self.device)
 
     def _probabilities(self, clips: Sequence[Tensor]) -> list[float]:
         """On a CPU a clip per worker, else all together."""

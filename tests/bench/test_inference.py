@@ -175,3 +175,15 @@ def test_a_missing_box_stops_it_and_is_counted_where_only_the_share_is_told() ->
     with pytest.raises(AssertionError, match="1 boxes, the plain loop has 2"):
         assert_same([(boxes((10.0, 0.9)),)], theirs)
     assert share_within_a_pixel([(boxes((10.0, 0.9)),)], theirs) == 0.5
+    assert share_within_a_pixel([(boxes((10.0, 0.9)),)], theirs, score=0.85) == 1.0
+
+
+@pytest.mark.slow
+def test_in_half_precision_it_is_told_how_near_the_boxes_are_and_how_often_full_precision_looked_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    inference.main([*ONE_ROUND, "--precision", "bf16"])
+
+    told = capsys.readouterr().out
+    assert "'share_of_those_from_tau_on': 1.0, 'slices_looked_at_again': 4}" in told
+    assert "looked at again in full precision" in told
