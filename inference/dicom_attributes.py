@@ -103,11 +103,15 @@ class AttributeSource:
         """A single code string; empty when absent or not valid."""
         return next(iter(self.codes(keyword)), "")
 
-    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+    def all_numbers(self, keyword: str) -> tuple[float, ...]:
+        """As many as there are, finite or not; none when one of them is no number."""
         try:
-            numbers = tuple(float(str(value)) for value in self._values(keyword))
+            return tuple(float(str(value)) for value in self._values(keyword))
         except ValueError:
-            return None
+            return ()
+
+    def numbers(self, keyword: str, count: int) -> tuple[float, ...] | None:
+        numbers = self.all_numbers(keyword)
         return numbers if len(numbers) == count and all(math.isfinite(n) for n in numbers) else None
 
     def number(self, *keywords: str) -> float | None:

@@ -4,6 +4,7 @@ This is the only place where selection touches DICOM attributes: classic MR, Enh
 images that carry functional groups besides (seen from Hitachi) all come out in the same shape.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterable
@@ -127,7 +128,7 @@ class FrameHead:
     orientation: tuple[float, ...] | None  # 6 direction cosines: along a row, then along a column
     pixel_spacing_mm: tuple[float, float] | None  # between rows, between columns (PS3.3 10.7.1.3)
     slice_thickness_mm: float | None
-    window: tuple[float, float] | None  # centre, width; None unless single-valued, linear and usable
+    window: tuple[float, float] | None  # centre, width, the first of several; None unless linear and usable
     temporal_position: int | None
     acquisition_number: int | None
     acquisition: Acquisition
@@ -267,9 +268,13 @@ def _frame(source: AttributeSource, frame_number: int | None) -> FrameHead:
 
 
 def _window(source: AttributeSource) -> tuple[float, float] | None:
-    centre, width = source.number("WindowCenter"), source.number("WindowWidth")
+    """The first of several, which are alternatives: it is what a viewer shows first (PS3.3 C.11.2.1.2)."""
+    centres, widths = source.all_numbers("WindowCenter"), source.all_numbers("WindowWidth")
     linear = source.code("VOILUTFunction") in ("", "LINEAR", "LINEAR_EXACT")
-    return (centre, width) if centre is not None and width is not None and width >= 1 and linear else None
+    if not centres or len(centres) != len(widths) or not linear:
+        return None
+    centre, width = centres[0], widths[0]
+    return (centre, width) if math.isfinite(centre) and 1 <= width < math.inf else None
 
 
 def _acquisition(source: AttributeSource) -> Acquisition:

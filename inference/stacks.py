@@ -25,7 +25,7 @@ class SliceHead:
     pixel_spacing_mm: tuple[float, float]  # between rows, between columns
     rows: int
     columns: int
-    window: tuple[float, float] | None  # centre, width in modality values; None when absent or multi-valued
+    window: tuple[float, float] | None  # centre, width in modality values; None when absent or unusable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

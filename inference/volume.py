@@ -104,7 +104,7 @@ def gray_limits(volume: Volume) -> tuple[float, float]:
     """The modality values that become 0 and 255.
 
     The DICOM window of the series, `low = (2c - w) / 2 + 0.5`, `high = (2c + w) / 2 + 0.5`, when every slice has
-    the same single-valued one and it overlaps the series' values; else percentiles 0.5 and 99.5 of the series.
+    the same one (of several its first) and it overlaps the series' values; else percentiles 0.5 and 99.5 of the series.
     Padding takes no part in the percentiles. Source: WFF, intensity.
     """
     values = volume.pixels if volume.padding is None else volume.pixels[~volume.padding]

@@ -138,7 +138,7 @@ class _Checker:
         memory.add(self._material.key, series, volume.pixels, place)
         windows = {one.window for one in series.slices}
         if None in windows:
-            self._add(FaultCode.WINDOW_MISSING, "The images have no single window.", place)
+            self._add(FaultCode.WINDOW_MISSING, "Images of the series have no window that can be used.", place)
         elif len(windows) > 1:
             self._add(FaultCode.WINDOW_MISSING, f"The images of the series have {len(windows)} windows.", place)
         return True

@@ -27,12 +27,28 @@ def test_a_classic_image_gives_its_tags_and_geometry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("centre", "width"), [(["100", "200"], ["50", "60"]), ("100", "0"), ("100", None), (None, None), ("nan", "10")]
+    ("centre", "width"),
+    [
+        ("100", "0"),
+        ("100", None),
+        (None, None),
+        ("nan", "10"),
+        ("100", "inf"),
+        (["100", "200"], ["0", "60"]),
+        (["nan", "200"], ["50", "60"]),
+        (["100", "200"], "50"),  # no pairs
+    ],
 )
-def test_a_window_that_is_multi_valued_or_unusable_is_none(tmp_path: Path, centre: object, width: object) -> None:
+def test_a_window_that_is_absent_or_unusable_is_none(tmp_path: Path, centre: object, width: object) -> None:
     path = save(mr_slice(0, WindowCenter=centre, WindowWidth=width), tmp_path / "a.dcm")
 
     assert read_head(path).frames[0].window is None
+
+
+def test_of_several_windows_the_first_counts_whatever_the_others_are(tmp_path: Path) -> None:
+    path = save(mr_slice(0, WindowCenter=["100", "200", "nan"], WindowWidth=["50", "0", "60"]), tmp_path / "a.dcm")
+
+    assert read_head(path).frames[0].window == (100.0, 50.0)
 
 
 def test_a_sigmoid_window_is_not_taken_for_a_linear_one(tmp_path: Path) -> None:

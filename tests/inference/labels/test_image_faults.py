@@ -52,7 +52,7 @@ def test_pixels_that_cannot_be_decoded_leave_the_series_out(hospital: HospitalFo
 
 
 @pytest.mark.parametrize("window", [{"WindowCenter": None, "WindowWidth": None}, {"WindowCenter": [1, 2]}])
-def test_a_series_without_a_single_window_is_an_info(hospital: HospitalFolder, window: dict[str, Any]) -> None:
+def test_a_series_without_a_usable_window_is_an_info(hospital: HospitalFolder, window: dict[str, Any]) -> None:
     hospital.patient("A", **window)
 
     fault = only(hospital.faults())

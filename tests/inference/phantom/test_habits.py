@@ -12,11 +12,12 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from inference.age import patient_age_years
 from inference.phantom import PhantomPatient, write_study
+from inference.phantom.data_set import windowed
 from inference.phantom.dicom import StudyForm
 from inference.phantom.dicom.habits import PLAIN, AgeSaid, BodyPartSaid, FatSaturationSaid, Habits, habits_of_site
 from inference.phantom.dicom.wording import Wording
 from inference.selection import read_head, select_series
-from inference.volume import load_volume
+from inference.volume import load_volume, window_to_uint8
 from tests import dciodvfy
 from tests.inference.phantom.small_patients import with_fat_saturation, with_lesion, with_stir
 
@@ -75,6 +76,18 @@ def test_a_window_may_have_two_values(tmp_path: Path, enhanced: bool) -> None:
 
     window = image.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0] if enhanced else image
     assert len(window.WindowCenter) == len(window.WindowWidth) == 2
+
+
+@FORMS
+@pytest.mark.parametrize("two_windows", [False, True], ids=["one window", "two windows"])
+def test_the_node_reads_the_grey_values_that_a_training_sees(tmp_path: Path, enhanced: bool, two_windows: bool) -> None:
+    patient, habits = with_lesion(), Habits(two_windows=two_windows)
+
+    files = write_study(patient, tmp_path, form=StudyForm(enhanced=enhanced, habits=habits))
+
+    for series in select_series([read_head(file) for file in files]).eligible:
+        (planted,) = (one for one in patient.series if one.kind is series.kind)
+        assert np.array_equal(window_to_uint8(load_volume(series)), windowed(planted))
 
 
 @FORMS

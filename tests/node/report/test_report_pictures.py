@@ -185,7 +185,7 @@ def test_an_overlay_shows_the_window_of_the_series(report: BuiltReport) -> None:
 
 def test_an_overlay_has_the_gray_values_that_the_networks_saw(tmp_path: Path) -> None:
     """Without a window the limits are those of the whole series, the slices without a finding included."""
-    study = classic_study(tmp_path, kinds=list(SequenceKind)[:2], WindowCenter=[100, 200], WindowWidth=[50, 60])
+    study = classic_study(tmp_path, kinds=list(SequenceKind)[:2], WindowCenter=None, WindowWidth=None)
     without_finding = study.files[study.references(0)[4].sop_instance_uid]
     brighter = dcmread(without_finding)
     brighter.PixelData = (slice_pixels(4) + 2000).astype(np.uint16).tobytes()
@@ -217,7 +217,7 @@ def test_monochrome1_is_shown_inverted(tmp_path: Path) -> None:
 
 
 def test_a_series_without_window_is_shown_with_full_contrast(tmp_path: Path) -> None:
-    study = classic_study(tmp_path, kinds=list(SequenceKind)[:2], WindowCenter=[100, 200], WindowWidth=[50, 60])
+    study = classic_study(tmp_path, kinds=list(SequenceKind)[:2], WindowCenter=None, WindowWidth=None)
 
     pixels = overlays(build_report(findings_of(study, "malignant"), study.images, context_of(study)))[0].pixel_array
 
