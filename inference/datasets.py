@@ -6,7 +6,6 @@ that several processes share one copy. No pickles.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.durable_files import write_durably, write_text
 from inference.errors import LabelsError
 from inference.findings import Box, SequenceKind, Verdict
 
@@ -63,7 +63,7 @@ class LabelledPatient:
 
 
 class DataSetWriter:
-    """Writes a data set patient by patient; `close` writes the index, whole or not at all."""
+    """Writes a data set patient by patient; arrays, and by `close` the index, are on disk to stay, whole."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -83,22 +83,16 @@ class DataSetWriter:
                 f"got {images.dtype} {images.shape} and {len(boxes)} lists"
             )
         file = self._folder / f"{patient_id}.{number}.npy"
-        np.save(file, images, allow_pickle=False)
+        write_durably(file, lambda out: np.save(out, images, allow_pickle=False))
         return LabelledSeries(kind=kind, file=file, boxes=tuple(tuple(b) for b in boxes))
 
     def close(self, patients: Iterable[LabelledPatient]) -> None:
-        index = [_to_json(patient) for patient in patients]
-        unfinished = self._folder / f"{INDEX}.part"
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(index))
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._folder / INDEX)
+        write_text(self._folder / INDEX, json.dumps([patient_as_json(patient) for patient in patients]))
 
 
 def open_data_set(folder: Path) -> list[LabelledPatient]:
     """Reads the index only. Raises FileNotFoundError naming the index when the folder holds no data set."""
-    return [_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
+    return [patient_from_json(folder, entry) for entry in json.loads((folder / INDEX).read_text(encoding="utf-8"))]
 
 
 def whole_data_set(folder: Path) -> list[LabelledPatient]:
@@ -136,7 +130,8 @@ def split_hash(splits: Mapping[str, Sequence[LabelledPatient]]) -> str:
     return hashlib.sha256(json.dumps(ids, sort_keys=True).encode()).hexdigest()
 
 
-def _to_json(patient: LabelledPatient) -> dict[str, object]:
+def patient_as_json(patient: LabelledPatient) -> dict[str, object]:
+    """An entry of the index."""
     return {
         "patient_id": patient.patient_id,
         "age_years": patient.age_years,
@@ -155,7 +150,8 @@ def _to_json(patient: LabelledPatient) -> dict[str, object]:
     }
 
 
-def _from_json(folder: Path, entry: dict[str, object]) -> LabelledPatient:
+def patient_from_json(folder: Path, entry: dict[str, object]) -> LabelledPatient:
+    """Of an entry of the index in `folder`. Raises ValueError, KeyError or TypeError when it is none."""
     data = json.loads(json.dumps(entry))
     return LabelledPatient(
         patient_id=_text(data["patient_id"]),

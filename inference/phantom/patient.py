@@ -10,6 +10,7 @@ from inference.datasets import SpineRegion
 from inference.findings import Box, SequenceKind
 from inference.phantom.boxes import boxes_per_slice
 from inference.phantom.grid import SliceGrid
+from inference.phantom.identity import pseudonym, set_mark
 from inference.phantom.law import PhantomTruth
 from inference.phantom.lesions.painting import LesionMask
 from inference.phantom.painting.scene_painting import paint_scene
@@ -68,7 +69,7 @@ class PhantomPatient:
 
     @property
     def patient_id(self) -> str:
-        return f"PH-{self.index:06d}"
+        return pseudonym(self.index, set_mark(self.seed, self.config))
 
 
 def generate_patient(index: int, *, seed: int, config: PhantomConfig) -> PhantomPatient:

@@ -7,32 +7,33 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from inference.phantom.dicom import image_parts
+from inference.phantom.dicom.form import PhantomStudy
 from inference.phantom.dicom.habits import Habits
-from inference.phantom.dicom.identifiers import phantom_uid
 from inference.phantom.dicom.patient_study import STUDY_DATE, add_patient_and_study, clock_time
 from inference.phantom.dicom.stacks import ImageStack
 from inference.phantom.dicom.values import decimal, decimals, file_meta
-from inference.phantom.patient import PhantomPatient
 from inference.phantom.scanner.sites import PhaseAxis
 
 
 def classic_instance(
-    patient: PhantomPatient, stack: ImageStack, position: int, *, place: tuple[int, int], habits: Habits
+    study: PhantomStudy, stack: ImageStack, position: int, *, place: tuple[int, int], habits: Habits
 ) -> Dataset:
-    """Slice `position` of the stack, without pixels; `place` is (number, count) of the image in its series, from 1."""
+    """Slice `position` of the stack, without pixels; `place` is (number, count) of the image in its series, from 1.
+
+    `habits` are those of the study's form, unless only its identity is wanted.
+    """
     number, count = place
-    uid = phantom_uid(patient, stack.number, number)
+    uid = study.uid(stack.number, number)
     dataset = Dataset()
     dataset.file_meta = file_meta(MRImageStorage, uid, implicit_vr=habits.implicit_vr)
     dataset.SOPClassUID = MRImageStorage
     dataset.SOPInstanceUID = uid
-    add_patient_and_study(dataset, patient, habits)
-    series_uid = phantom_uid(patient, "series", stack.number)
-    image_parts.add_image_series(dataset, patient, stack, habits, uid=series_uid)
+    add_patient_and_study(dataset, study, habits)
+    image_parts.add_image_series(dataset, study, stack, habits)
     if "BodyPartExamined" not in dataset:
         dataset.Laterality = ""  # Type 2C: only the body part could say that it is unpaired
     _add_acquisition(dataset, stack, habits)
-    dataset.InPlanePhaseEncodingDirection = "ROW" if patient.style.phase_axis is PhaseAxis.ROW else "COL"
+    dataset.InPlanePhaseEncodingDirection = "ROW" if study.patient.style.phase_axis is PhaseAxis.ROW else "COL"
     _add_plane(dataset, stack, position, habits)
     _add_numbers(dataset, count + 1 - number if habits.reversed_numbers else number, habits)
     image_parts.add_pixel_attributes(dataset, stack)

@@ -11,8 +11,8 @@ from pydicom.tag import Tag
 from pydicom.uid import EnhancedMRImageStorage
 
 from inference.phantom.dicom import functional_groups, image_parts
+from inference.phantom.dicom.form import PhantomStudy
 from inference.phantom.dicom.habits import Habits
-from inference.phantom.dicom.identifiers import phantom_uid
 from inference.phantom.dicom.patient_study import STUDY_DATE, add_patient_and_study, clock_time
 from inference.phantom.dicom.stacks import ImageStack
 from inference.phantom.dicom.values import file_meta
@@ -30,23 +30,25 @@ def stored_order(stack: ImageStack, habits: Habits) -> range:
     return range(stack.slices)[::-1] if habits.reversed_numbers else range(stack.slices)
 
 
-def enhanced_instance(patient: PhantomPatient, stack: ImageStack, habits: Habits) -> Dataset:
-    """All slices of the stack as frames, without pixels."""
-    uid = phantom_uid(patient, "enhanced", stack.number, 1)
+def enhanced_instance(study: PhantomStudy, stack: ImageStack, habits: Habits) -> Dataset:
+    """All slices of the stack as frames, without pixels.
+
+    `habits` are those of the study's form, unless only its identity is wanted.
+    """
+    uid = study.uid(stack.number, 1)
     dataset = Dataset()
     dataset.file_meta = file_meta(EnhancedMRImageStorage, uid, implicit_vr=habits.implicit_vr)
     dataset.SOPClassUID = EnhancedMRImageStorage
     dataset.SOPInstanceUID = uid
-    add_patient_and_study(dataset, patient, habits)
-    series_uid = phantom_uid(patient, "enhanced series", stack.number)
-    image_parts.add_image_series(dataset, patient, stack, habits, uid=series_uid)
+    add_patient_and_study(dataset, study, habits)
+    image_parts.add_image_series(dataset, study, stack, habits)
     _add_acquisition(dataset, stack)
     _add_pulse_sequence(dataset, stack, habits)
-    _add_dimensions(dataset, patient, stack)
+    _add_dimensions(dataset, study, stack)
     image_parts.add_pixel_attributes(dataset, stack)
     dataset.LossyImageCompression = "00"
     dataset.PresentationLUTShape = "IDENTITY"
-    _add_groups(dataset, patient, stack, habits)
+    _add_groups(dataset, study.patient, stack, habits)
     if habits.private_group:
         image_parts.add_private_group(dataset, stack)
     return dataset
@@ -98,9 +100,9 @@ def _add_pulse_sequence(dataset: Dataset, stack: ImageStack, habits: Habits) -> 
     dataset.ApplicableSafetyStandardAgency = "IEC"
 
 
-def _add_dimensions(dataset: Dataset, patient: PhantomPatient, stack: ImageStack) -> None:
+def _add_dimensions(dataset: Dataset, study: PhantomStudy, stack: ImageStack) -> None:
     organization = Dataset()
-    organization.DimensionOrganizationUID = phantom_uid(patient, "dimensions", stack.number)
+    organization.DimensionOrganizationUID = study.uid("dimensions", stack.number)
     dataset.DimensionOrganizationSequence = [organization]
     dataset.DimensionIndexSequence = []
     for keyword in _DIMENSIONS:

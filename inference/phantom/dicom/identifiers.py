@@ -1,9 +1,9 @@
 """UIDs of everything that is made of a phantom patient: from the patient and names alone, no clock and no chance."""
 
 import uuid
-from importlib import metadata
 from typing import Final
 
+from inference.phantom.identity import versions
 from inference.phantom.patient import PhantomPatient
 
 MANUFACTURER: Final = "PHANTOM"
@@ -18,15 +18,7 @@ IMPLEMENTATION_NAME: Final = "SPINENODE_PHANT"
 def phantom_uid(patient: PhantomPatient, *names: object) -> str:
     """A UID under 2.25 from a UUIDv5 of the patient and `names` (PS3.5 B.2).
 
-    The version has a part in it: what another version paints is another image.
+    The versions have a part in it: what others paint is another image.
     """
-    parts = (software_version(), patient.seed, patient.index, patient.config, *names)
+    parts = (versions(), patient.seed, patient.index, patient.config, *names)
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(map(repr, parts))).int}"
-
-
-def software_version() -> str:
-    """Of the code that paints: another version may paint the same patient otherwise."""
-    try:
-        return metadata.version("spinenode")
-    except metadata.PackageNotFoundError:
-        return "not installed"  # run from a source tree

@@ -4,6 +4,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from inference.phantom.dicom.form import PhantomStudy
 from inference.phantom.dicom.habits import BodyPartSaid, FatSaturationSaid, Habits
 from inference.phantom.dicom.identifiers import MANUFACTURER
 from inference.phantom.dicom.patient_study import (
@@ -15,7 +16,6 @@ from inference.phantom.dicom.patient_study import (
 from inference.phantom.dicom.stacks import ImageStack
 from inference.phantom.dicom.values import decimal, decimals
 from inference.phantom.dicom.wording import series_description
-from inference.phantom.patient import PhantomPatient
 
 FIELD_STRENGTH_T: Final = 1.5
 DERIVATION: Final = "Computed from a geometric model; no patient, no scanner"
@@ -24,15 +24,16 @@ _WIDER: Final = 2.0  # the second window over the first
 _PRIVATE_GROUP: Final = 0x0019
 
 
-def add_image_series(dataset: Dataset, patient: PhantomPatient, stack: ImageStack, habits: Habits, *, uid: str) -> None:
+def add_image_series(dataset: Dataset, study: PhantomStudy, stack: ImageStack, habits: Habits) -> None:
     named = habits.fat_saturation is not FatSaturationSaid.TAGS
     description = series_description(stack.protocol, habits.wording, names_fat_saturation=named)
+    uid = study.uid("series", stack.number)
     add_series(dataset, uid=uid, number=stack.number, description=description, modality="MR", habits=habits)
     if part := body_part(stack, habits):
         dataset.BodyPartExamined = part
     dataset.PatientPosition = "HFS"
-    add_frame_of_reference(dataset, patient)
-    add_equipment(dataset, patient)
+    add_frame_of_reference(dataset, study.patient)
+    add_equipment(dataset, study.patient)
     add_quality_control(dataset)
 
 

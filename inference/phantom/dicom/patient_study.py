@@ -8,9 +8,11 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
+from inference.phantom.dicom.form import PhantomStudy
 from inference.phantom.dicom.habits import AgeSaid, Habits
-from inference.phantom.dicom.identifiers import MANUFACTURER, MODEL_NAME, NOTICE, phantom_uid, software_version
+from inference.phantom.dicom.identifiers import MANUFACTURER, MODEL_NAME, NOTICE, phantom_uid
 from inference.phantom.dicom.wording import Wording, study_description
+from inference.phantom.identity import software_version
 from inference.phantom.patient import PhantomPatient
 
 STUDY_DATE: Final = date(2024, 1, 1)  # no clock: reruns must give the same bytes
@@ -20,13 +22,13 @@ _UTF_8: Final = "ISO_IR 192"
 _COUNTRY_SETS: Final[dict[Wording, str | list[str]]] = {Wording.JAPANESE: ["", "ISO 2022 IR 87"]}
 
 
-def add_patient_and_study(dataset: Dataset, patient: PhantomPatient, habits: Habits) -> None:
+def add_patient_and_study(dataset: Dataset, study: PhantomStudy, habits: Habits) -> None:
     dataset.SpecificCharacterSet = _UTF_8 if habits.utf_8 else _COUNTRY_SETS.get(habits.wording, _LATIN_1)
-    _add_patient(dataset, patient, habits)
-    dataset.StudyInstanceUID = phantom_uid(patient, "study")
+    _add_patient(dataset, study.patient, habits)
+    dataset.StudyInstanceUID = study.uid("study")
     dataset.StudyDate = f"{STUDY_DATE:%Y%m%d}"
     dataset.StudyTime = "" if habits.empty_type_2 else _STUDY_TIME
-    dataset.StudyID = "" if habits.empty_type_2 else f"{patient.index % 10**10}"
+    dataset.StudyID = "" if habits.empty_type_2 else f"{study.patient.index % 10**10}"
     dataset.AccessionNumber = ""
     dataset.ReferringPhysicianName = ""
     dataset.StudyDescription = study_description(habits.wording)
@@ -59,7 +61,7 @@ def add_equipment(dataset: Dataset, patient: PhantomPatient) -> None:
 
 
 def add_frame_of_reference(dataset: Dataset, patient: PhantomPatient) -> None:
-    """All series of a patient lie in one frame."""
+    """All series of a patient lie in one frame, in whatever form."""
     dataset.FrameOfReferenceUID = phantom_uid(patient, "frame")
     dataset.PositionReferenceIndicator = ""
 

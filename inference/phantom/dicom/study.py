@@ -8,22 +8,11 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedMRImageStorage
 
-from inference.findings import SequenceKind
 from inference.phantom.dicom.classic import classic_instance
 from inference.phantom.dicom.enhanced import enhanced_instance, stored_order
-from inference.phantom.dicom.habits import PLAIN, Habits
+from inference.phantom.dicom.form import PhantomStudy, StudyForm
 from inference.phantom.dicom.stacks import ImageStack, distractor_stacks, sagittal_stacks
 from inference.phantom.patient import PhantomPatient
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyForm:
-    """How a patient is written; the patient stays the same."""
-
-    kinds: tuple[SequenceKind, ...] = tuple(SequenceKind)
-    enhanced: bool = False  # sagittal series as one Enhanced MR instance each, else as one classic instance per slice
-    distractors: bool = False  # add an axial T2 series and a three-plane localizer, classic ones
-    habits: Habits = PLAIN
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,24 +50,24 @@ def write_file(file: StudyFile, folder: Path) -> Path:
 
 
 def study_files(patient: PhantomPatient, form: StudyForm) -> Iterator[StudyFile]:
-    habits = form.habits
+    study = PhantomStudy(patient=patient, form=form)
     sagittal = sagittal_stacks(patient, form.kinds)
     if form.enhanced:
-        yield from (_enhanced(patient, stack, habits) for stack in sagittal)
+        yield from (_enhanced(study, stack) for stack in sagittal)
         sagittal = []
-    yield from _classic(patient, sagittal + (distractor_stacks(patient) if form.distractors else []), habits)
+    yield from _classic(study, sagittal + (distractor_stacks(patient) if form.distractors else []))
 
 
-def _enhanced(patient: PhantomPatient, stack: ImageStack, habits: Habits) -> StudyFile:
+def _enhanced(study: PhantomStudy, stack: ImageStack) -> StudyFile:
     return StudyFile(
         name=f"series{stack.number:02d}.dcm",
-        header=enhanced_instance(patient, stack, habits),
+        header=enhanced_instance(study, stack, study.form.habits),
         stack=stack,
-        slices=tuple(stored_order(stack, habits)),
+        slices=tuple(stored_order(stack, study.form.habits)),
     )
 
 
-def _classic(patient: PhantomPatient, stacks: list[ImageStack], habits: Habits) -> Iterator[StudyFile]:
+def _classic(study: PhantomStudy, stacks: list[ImageStack]) -> Iterator[StudyFile]:
     """One file per slice; stacks of one number are one series, numbered through."""
     counts = Counter[int]()
     for stack in stacks:
@@ -90,7 +79,7 @@ def _classic(patient: PhantomPatient, stacks: list[ImageStack], habits: Habits) 
             place = (done[stack.number], counts[stack.number])
             yield StudyFile(
                 name=f"series{stack.number:02d}-{place[0]:03d}.dcm",
-                header=classic_instance(patient, stack, position, place=place, habits=habits),
+                header=classic_instance(study, stack, position, place=place, habits=study.form.habits),
                 stack=stack,
                 slices=(position,),
             )

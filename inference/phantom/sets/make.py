@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference.findings import Verdict
+from inference.phantom.dicom.form import StudyForm
 from inference.phantom.dicom.habits import PLAIN, habits_of_site
-from inference.phantom.dicom.study import StudyForm, write_file
+from inference.phantom.dicom.study import write_file
 from inference.phantom.patient import generate_patient
 from inference.phantom.sets.recipe import PhantomSetError, SetRecipe, claimed, write_recipe, write_whole
 from inference.phantom.truth.coco import COCO_FILE, joined
@@ -41,11 +42,6 @@ class MadeSet:
     labels: dict[str, int]  # patients of the whole set: benign, malignant, none
 
 
-def patient_folder(index: int) -> str:
-    """Named by the phantom's pseudonym, which is its PatientID."""
-    return f"PH-{index:06d}"
-
-
 def make_set(recipe: SetRecipe, folder: Path, *, processes: int, progress: Progress | None = None) -> MadeSet:
     """Make the patients that the folder lacks, then pathology.csv and, if wanted, coco.json of all.
 
@@ -55,22 +51,24 @@ def make_set(recipe: SetRecipe, folder: Path, *, processes: int, progress: Progr
     Raises
     ------
     PhantomSetError
-        the folder is not this recipe's, there is too little room, or a worker process died. Every patient that is
-        there is whole.
+        the folder is not this recipe's, another machine began it, there is too little room, or a worker process died.
+        Every patient that is there is whole.
     OSError
         a file cannot be written for another reason.
     """
     report, write = progress or _unseen, partial(write_patient, recipe, folder)
     with claimed(folder, recipe), _explained(folder):
         missing = _missing(recipe, folder)
+        kept = sorted(set(recipe.indices) - set(missing))
         _require_room(recipe, folder, len(missing))
         write_recipe(folder, recipe)
-        kept = recipe.count - len(missing)
-        report(kept, recipe.count)
+        report(len(kept), recipe.count)
+        if kept and missing:
+            _require_painted_here(recipe, folder, kept[0])
         for done, _ in enumerate(each(write, missing, processes=processes), start=1):
-            report(kept + done, recipe.count)
+            report(len(kept) + done, recipe.count)
         labels = _write_overviews(recipe, folder)
-    return MadeSet(made=len(missing), kept=kept, labels=labels)
+    return MadeSet(made=len(missing), kept=len(kept), labels=labels)
 
 
 def _missing(recipe: SetRecipe, folder: Path) -> list[int]:
@@ -78,7 +76,7 @@ def _missing(recipe: SetRecipe, folder: Path) -> list[int]:
     for leftover in folder.glob(f".*{_PART}"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     there = {entry.name for entry in folder.iterdir()}
-    return [index for index in recipe.indices if patient_folder(index) not in there]
+    return [index for index, name in recipe.patient_ids.items() if name not in there]
 
 
 @contextmanager
@@ -102,6 +100,29 @@ def _unseen(done: int, total: int) -> None:
 
 def write_patient(recipe: SetRecipe, folder: Path, index: int) -> None:
     """Make one patient under a temporary name, then give the folder its name."""
+    with _made(recipe, folder, index) as (part, name):
+        part.rename(folder / name)
+
+
+def _require_painted_here(recipe: SetRecipe, folder: Path, index: int) -> None:
+    """Make a patient once more and compare the files: not every machine rounds alike, and code changes."""
+    with _made(recipe, folder, index) as (part, name):
+        there = folder / name
+        differing = next((file.name for file in sorted(part.iterdir()) if not _same(file, there / file.name)), None)
+    if differing is not None:
+        raise PhantomSetError(
+            f"{there} was made elsewhere, or changed since: this machine paints other grey values ({differing} "
+            "differs); go on where the set was begun, with the code of that time, or name another --out"
+        )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.read_bytes() == other.read_bytes()
+
+
+@contextmanager
+def _made(recipe: SetRecipe, folder: Path, index: int) -> Iterator[tuple[Path, str]]:
+    """A patient's files under a temporary name, and the name that is meant; what is not renamed is removed."""
     patient = generate_patient(index, seed=recipe.seed, config=recipe.config)
     form = StudyForm(
         kinds=recipe.kinds,
@@ -110,22 +131,15 @@ def write_patient(recipe: SetRecipe, folder: Path, index: int) -> None:
         habits=habits_of_site(patient.site) if recipe.site_habits else PLAIN,
     )
     study = WrittenStudy.of(patient, form)
-    part = folder / f".{patient_folder(index)}.{os.getpid()}{_PART}"
-    with _removed_on_failure(part):
+    part = folder / f".{patient.patient_id}.{os.getpid()}{_PART}"
+    try:
         part.mkdir()
         for file in study.files:
             write_file(file, part)
         write_truth(study, part, recipe.truth)
-        part.rename(folder / patient_folder(index))
-
-
-@contextmanager
-def _removed_on_failure(part: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
+        yield part, patient.patient_id
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def _require_room(recipe: SetRecipe, folder: Path, patients: int) -> None:
@@ -141,15 +155,16 @@ def _require_room(recipe: SetRecipe, folder: Path, patients: int) -> None:
 
 def _write_overviews(recipe: SetRecipe, folder: Path) -> dict[str, int]:
     """The files about all patients; returns how many have each label."""
-    truths = [_content(folder, index, TRUTH_FILE) for index in recipe.indices]
+    names = recipe.patient_ids.values()
+    truths = [_content(folder / name / TRUTH_FILE) for name in names]
     if TruthKind.COCO in recipe.truth:
-        studies = [(patient_folder(index), _content(folder, index, COCO_FILE)) for index in recipe.indices]
+        studies = [(name, _content(folder / name / COCO_FILE)) for name in names]
         write_whole(folder / COCO_FILE, json.dumps(joined(studies), separators=(",", ":")) + "\n")
     write_whole(folder / PATHOLOGY_FILE, pathology_table(truths))
     counts = Counter(truth["label"] or LESION_FREE for truth in truths)
     return {label: counts[label] for label in (*Verdict, LESION_FREE)}
 
 
-def _content(folder: Path, index: int, name: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / patient_folder(index) / name).read_text(encoding="utf-8"))
+def _content(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content

@@ -8,12 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import scipy
-
 from inference.errors import InferenceError
 from inference.findings import SequenceKind
-from inference.phantom.dicom.identifiers import NOTICE, software_version
+from inference.phantom.dicom.identifiers import NOTICE
+from inference.phantom.identity import pseudonym, set_mark, versions
 from inference.phantom.patient import PhantomConfig
 from inference.phantom.truth.write import TruthKind
 
@@ -52,10 +50,15 @@ class SetRecipe:
     def indices(self) -> range:
         return range(self.first, self.first + self.count)
 
+    @property
+    def patient_ids(self) -> dict[int, str]:
+        """PatientID by number; the patient's folder has the same name."""
+        mark = set_mark(self.seed, self.config)
+        return {index: pseudonym(index, mark) for index in self.indices}
+
     def as_data(self) -> dict[str, Any]:
         """With the versions that paint: others may paint other bytes."""
-        versions = {"spinenode": software_version(), "numpy": np.__version__, "scipy": scipy.__version__}
-        data: dict[str, Any] = json.loads(json.dumps({"notice": NOTICE, **asdict(self), "versions": versions}))
+        data: dict[str, Any] = json.loads(json.dumps({"notice": NOTICE, **asdict(self), "versions": versions()}))
         return data
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from inference.phantom.dicom.identifiers import NOTICE, software_version
+from inference.phantom.dicom.identifiers import NOTICE
 from inference.phantom.dicom.study import StudyFile
+from inference.phantom.identity import software_version
 from inference.phantom.law import oracle_probability
 from inference.phantom.patient import PhantomPatient, PhantomSeries
 from inference.phantom.truth.labelled_images import LabelledImage, labelled_images, tracking_uid

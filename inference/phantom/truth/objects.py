@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset
 
 from inference.phantom.dicom.classic import classic_instance
 from inference.phantom.dicom.enhanced import enhanced_instance
+from inference.phantom.dicom.form import PhantomStudy, StudyForm
 from inference.phantom.dicom.habits import PLAIN
-from inference.phantom.dicom.identifiers import phantom_uid
 from inference.phantom.dicom.patient_study import (
     STUDY_DATE,
     add_equipment,
@@ -16,7 +16,7 @@ from inference.phantom.dicom.patient_study import (
     add_series,
     clock_time,
 )
-from inference.phantom.dicom.study import StudyFile, StudyForm, study_files
+from inference.phantom.dicom.study import StudyFile, study_files
 from inference.phantom.dicom.values import file_meta
 from inference.phantom.patient import PhantomPatient
 
@@ -24,11 +24,9 @@ _OF_THE_IMAGES: Final = ("PatientAge", "ContributingEquipmentSequence")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class WrittenStudy:
+class WrittenStudy(PhantomStudy):
     """A patient as the files of the study show it."""
 
-    patient: PhantomPatient
-    form: StudyForm
     files: tuple[StudyFile, ...]
 
     @classmethod
@@ -43,10 +41,6 @@ class WrittenStudy:
     def files_of(self, number: int) -> list[StudyFile]:
         return [file for file in self.files if file.stack.number == number]
 
-    def uid(self, *names: object) -> str:
-        """Of an object about these files: one about the same patient in another form is another object."""
-        return phantom_uid(self.patient, "enhanced" if self.form.enhanced else "classic", *names)
-
 
 def source_images(study: WrittenStudy, number: int) -> list[Dataset]:
     """The images of a series for highdicom, with all attributes that a site may leave out, in the order of the files.
@@ -56,9 +50,9 @@ def source_images(study: WrittenStudy, number: int) -> list[Dataset]:
     habits = replace(PLAIN, reversed_numbers=study.form.habits.reversed_numbers)
     files = study.files_of(number)
     if study.form.enhanced:
-        return [enhanced_instance(study.patient, files[0].stack, habits)]
+        return [enhanced_instance(study, files[0].stack, habits)]
     return [
-        classic_instance(study.patient, file.stack, file.slices[0], place=(place, len(files)), habits=habits)
+        classic_instance(study, file.stack, file.slices[0], place=(place, len(files)), habits=habits)
         for place, file in enumerate(files, start=1)
     ]
 
@@ -71,7 +65,7 @@ def finish(dataset: Dataset, study: WrittenStudy, *, number: int, description: s
     habits = study.form.habits
     for keyword in _OF_THE_IMAGES:
         dataset.pop(keyword, None)
-    add_patient_and_study(dataset, study.patient, habits)
+    add_patient_and_study(dataset, study, habits)
     uid, modality = str(dataset.SeriesInstanceUID), str(dataset.Modality)
     add_series(dataset, uid=uid, number=number, description=description, modality=modality, habits=PLAIN)
     add_equipment(dataset, study.patient)

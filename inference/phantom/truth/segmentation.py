@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from inference.findings import Verdict
-from inference.phantom.dicom.identifiers import MANUFACTURER, MODEL_NAME, NOTICE, software_version
+from inference.phantom.dicom.identifiers import MANUFACTURER, MODEL_NAME, NOTICE
+from inference.phantom.identity import software_version
 from inference.phantom.patient import PhantomPatient, PhantomSeries
 from inference.phantom.truth import codes
 from inference.phantom.truth.labelled_images import lesion_boxes, lesion_mask, tracking_identifier, tracking_uid

@@ -242,7 +242,7 @@ def test_an_index_that_could_not_be_written_whole_is_not_there(tmp_path: Path, m
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("inference.datasets.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     patients: Sequence[LabelledPatient] = []
     with pytest.raises(OSError, match="No space"):
         DataSetWriter(tmp_path).close(patients)

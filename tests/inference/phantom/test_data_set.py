@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,3 +118,127 @@ if __name__ == "__main__":
     assert run.returncode == -9, run.stderr.decode()
     assert len(list(tmp_path.glob("*.npy"))) < 12 * 3
     assert not (tmp_path / "patients.json").exists()
+
+
+class StoppedError(Exception):
+    """What a person's Ctrl-C, or a crash, does to a painting."""
+
+
+def stop_after(count: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == count:
+            raise StoppedError
+
+    return progress
+
+
+def begun(folder: Path, recipe: PhantomSet, *, painted: int) -> None:
+    with pytest.raises(StoppedError):
+        make_data_set([recipe], folder, processes=1, progress=stop_after(painted))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def written_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Of the arrays, what changes when one is written again."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.glob("*.npy")}
+
+
+def go_on(folder: Path, recipe: PhantomSet, *, processes: int = 1) -> list[int]:
+    """Returns how many patients there were, after each that was painted."""
+    told: list[int] = []
+    make_data_set([recipe], folder, processes=processes, progress=lambda done, total: told.append(done))
+    return told
+
+
+FIVE = replace(RECIPE, count=5)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    make_data_set([FIVE], folder, processes=1)
+    return content(folder)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stopped_painting_goes_on_where_it_stopped_to_the_same_bytes(
+    tmp_path: Path, uninterrupted: dict[str, bytes], processes: int
+) -> None:
+    begun(tmp_path, FIVE, painted=2)
+    before = written_files(tmp_path)
+
+    told = go_on(tmp_path, FIVE, processes=processes)
+
+    assert len(before) == 2 * 3
+    assert told == [3, 4, 5]
+    assert before.items() <= written_files(tmp_path).items()
+    assert content(tmp_path) == uninterrupted
+
+
+def test_a_painting_may_be_stopped_again_and_again_and_at_its_very_end(
+    tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    for painted in (1, 3, 5):
+        begun(tmp_path, FIVE, painted=painted)
+
+    assert go_on(tmp_path, FIVE) == []
+    assert content(tmp_path) == uninterrupted
+
+
+def test_the_patient_whose_line_was_cut_off_is_painted_again(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+    begun(tmp_path, FIVE, painted=2)
+    journal = tmp_path / "painted.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+
+    assert go_on(tmp_path, FIVE) == [2, 3, 4, 5]
+    assert content(tmp_path) == uninterrupted
+
+
+def test_a_cut_line_does_not_spoil_those_that_follow_it(tmp_path: Path) -> None:
+    begun(tmp_path, FIVE, painted=2)
+    journal = tmp_path / "painted.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    begun(tmp_path, FIVE, painted=3)
+
+    assert go_on(tmp_path, FIVE) == [4, 5]
+
+
+def test_a_painting_of_another_recipe_is_never_gone_on_with(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+    begun(tmp_path, replace(FIVE, seed=9), painted=3)
+
+    assert go_on(tmp_path, FIVE) == [1, 2, 3, 4, 5]
+    assert content(tmp_path) == uninterrupted
+
+
+def test_a_painting_begun_over_a_whole_set_of_another_recipe_is_no_whole_set(
+    tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    make_data_set([replace(FIVE, seed=9)], tmp_path, processes=1)
+    begun(tmp_path, FIVE, painted=1)
+
+    assert not (tmp_path / "patients.json").exists()
+    assert go_on(tmp_path, FIVE) == [2, 3, 4, 5]
+    assert content(tmp_path) == uninterrupted
+
+
+def test_patients_that_other_code_painted_are_painted_anew(tmp_path: Path, uninterrupted: dict[str, bytes]) -> None:
+    begun(tmp_path, FIVE, painted=3)
+    for file in tmp_path.glob("*.npy"):
+        np.save(file, np.load(file) // 2)
+
+    assert go_on(tmp_path, FIVE) == [1, 2, 3, 4, 5]
+    assert content(tmp_path) == uninterrupted
+
+
+def test_patients_whom_other_code_describes_otherwise_are_painted_anew(
+    tmp_path: Path, uninterrupted: dict[str, bytes]
+) -> None:
+    begun(tmp_path, FIVE, painted=3)
+    journal = tmp_path / "painted.jsonl"
+    journal.write_text(journal.read_text().replace('"age_years": ', '"age_years": 1'))
+
+    assert go_on(tmp_path, FIVE) == [1, 2, 3, 4, 5]
+    assert content(tmp_path) == uninterrupted

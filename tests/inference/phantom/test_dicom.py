@@ -1,5 +1,6 @@
 """Phantom studies as DICOM files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_the_study_names_itself_a_phantom_everywhere(study: tuple[Path, ...]) ->
     for path in study:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         assert header.Manufacturer == "PHANTOM"
-        assert header.PatientID == "PH-000000"
+        assert re.fullmatch("PH-000000-[0-9a-f]{8}", header.PatientID)
         assert str(header.PatientName) == "Phantom^000000"
         assert header.PatientIdentityRemoved == "YES"
         assert header.QualityControlImage == "YES"

@@ -64,7 +64,7 @@ def test_both_forms_are_read_as_the_same_volumes(tmp_path: Path) -> None:
         assert one.slices[0].window == other.slices[0].window
 
 
-def test_both_forms_are_one_study_in_one_space_without_a_common_object(tmp_path: Path) -> None:
+def test_both_forms_are_studies_of_one_patient_in_one_space_without_a_common_object(tmp_path: Path) -> None:
     patient = with_lesion()
 
     images = [
@@ -73,7 +73,8 @@ def test_both_forms_are_one_study_in_one_space_without_a_common_object(tmp_path:
         for file in write_study(patient, tmp_path / str(form.enhanced), form=form)
     ]
 
-    assert len({image.StudyInstanceUID for image in images}) == 1
+    assert len({image.PatientID for image in images}) == 1
+    assert len({image.StudyInstanceUID for image in images}) == 2
     assert len({image.FrameOfReferenceUID for image in images}) == 1
     assert len({image.SeriesInstanceUID for image in images}) == 2 * len(patient.series)
     assert len({image.SOPInstanceUID for image in images}) == len(images)

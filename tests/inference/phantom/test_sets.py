@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,7 +24,7 @@ from tests.inference.phantom.small_patients import SMALL
 
 ROOT = Path(__file__).parents[3]
 RECIPE = SetRecipe(first=3, count=3, seed=5, config=SMALL, truth=tuple(TruthKind))
-PATIENTS = ["PH-000003", "PH-000004", "PH-000005"]
+PATIENTS = list(RECIPE.patient_ids.values())
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -60,7 +61,7 @@ def test_the_same_recipe_gives_the_same_bytes_whatever_the_number_of_processes(m
 def test_a_patient_is_the_same_in_every_set_of_the_seed(made: Path, tmp_path: Path) -> None:
     make_set(replace(RECIPE, first=4, count=1), tmp_path, processes=1)
 
-    assert digests(tmp_path / "PH-000004") == digests(made / "PH-000004")
+    assert digests(tmp_path / PATIENTS[1]) == digests(made / PATIENTS[1])
 
 
 def test_pathology_and_coco_tell_of_every_patient_in_order(made: Path) -> None:
@@ -105,6 +106,27 @@ if __name__ == "__main__":
     assert digests(tmp_path) == digests(made)
 
 
+def test_a_set_that_another_machine_began_is_refused_before_anything_is_added(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / PATIENTS[2])
+    image = tmp_path / PATIENTS[0] / "series02-003.dcm"
+    dataset = pydicom.dcmread(image)
+    pixels = dataset.pixel_array
+    pixels[30, 30] ^= 1
+    dataset.PixelData = pixels.tobytes()
+    dataset.save_as(image)
+    before = digests(tmp_path)
+
+    with pytest.raises(PhantomSetError) as refused:
+        make_set(RECIPE, tmp_path, processes=1)
+
+    assert str(tmp_path / PATIENTS[0]) in str(refused.value)
+    assert "this machine paints other grey values" in str(refused.value)
+    assert "series02-003.dcm" in str(refused.value)
+    assert "name another --out" in str(refused.value)
+    assert digests(tmp_path) == before
+
+
 def test_a_full_disk_ends_the_run_with_whole_patients_and_is_gone_on_with(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +147,7 @@ def test_a_full_disk_ends_the_run_with_whole_patients_and_is_gone_on_with(
     monkeypatch.undo()
     make_set(RECIPE, tmp_path, processes=1)
 
-    assert there == [".lock", "PH-000003", "recipe.json"]
+    assert there == [".lock", PATIENTS[0], "recipe.json"]
     assert digests(tmp_path) == digests(made)
 
 
@@ -133,8 +155,9 @@ def test_what_an_interrupted_patient_left_is_removed(tmp_path: Path) -> None:
     recipe = replace(RECIPE, count=1)
     make_set(recipe, tmp_path, processes=1)
     before = digests(tmp_path)
-    (tmp_path / ".PH-000003.77.part").mkdir()
-    (tmp_path / ".PH-000003.77.part" / "half.dcm").write_bytes(b"half")
+    leftover = tmp_path / f".{PATIENTS[0]}.77.part"
+    leftover.mkdir()
+    (leftover / "half.dcm").write_bytes(b"half")
 
     outcome = make_set(recipe, tmp_path, processes=1)
 
@@ -188,7 +211,7 @@ def test_only_the_wanted_kinds_of_series_and_truth_are_written(tmp_path: Path) -
 
     make_set(recipe, tmp_path, processes=1)
 
-    files = list((tmp_path / "PH-000003").iterdir())
+    files = list((tmp_path / PATIENTS[0]).iterdir())
     images = [file for file in files if file.suffix == ".dcm"]
     assert {one.kind for one in select_series([read_head(file) for file in images]).eligible} == {SequenceKind.T2}
     assert [file.name for file in files if file.suffix != ".dcm"] == ["truth.json"]
@@ -199,7 +222,7 @@ def test_two_stations_are_twice_the_series_of_one_study(tmp_path: Path) -> None:
 
     make_set(recipe, tmp_path, processes=1)
 
-    images = list((tmp_path / "PH-000003").glob("series??-???.dcm"))
+    images = list(tmp_path.glob("PH-000003-*/series??-???.dcm"))
     kinds = [one.kind for one in select_series([read_head(file) for file in images]).eligible]
     assert kinds == [kind for kind in SequenceKind for _ in range(2)]
     assert len({pydicom.dcmread(file).StudyInstanceUID for file in images}) == 1
