@@ -77,15 +77,18 @@ def marrow(fat_fraction: float) -> Tissue:
     return Tissue(0.9, 900.0, 60.0, fat_fraction)
 
 
-def lesion_tissue(*, t1_dark: bool, fs_bright: bool) -> Tissue:
-    """The four mixtures that show the two signal signs, each through its relaxation rather than by decree.
+def lesion_tissue(*, t1_dark: bool, fs_bright: bool, fatty: bool) -> Tissue:
+    """The mixtures that show the two signal signs, each through its relaxation rather than by decree.
 
-    Dark and bright: cellular, watery. Dark and iso: fibrous or sclerotic. Bright and bright: fat with much
-    free water. Bright and iso: mostly fat.
+    Dark and bright: cellular, watery. Dark and iso: fibrous or sclerotic. Bright and bright: fat with much free water,
+    or, in a look that has no fat, old blood: methaemoglobin shortens T1. Bright and iso: mostly fat, or thick protein,
+    which shortens T2 as well.
     """
     if t1_dark:
         return Tissue(0.95, 1600.0, 100.0) if fs_bright else Tissue(0.56, 1250.0, 62.0)
-    return Tissue(1.15, 720.0, 170.0, 0.47) if fs_bright else Tissue(1.05, 700.0, 80.0, 0.78)
+    if fatty:
+        return Tissue(1.15, 720.0, 170.0, 0.47) if fs_bright else Tissue(1.05, 700.0, 80.0, 0.78)
+    return Tissue(1.0, 540.0, 160.0) if fs_bright else Tissue(0.9, 330.0, 55.0)
 
 
 def blend(first: Tissue, second: Tissue, part: float) -> Tissue:

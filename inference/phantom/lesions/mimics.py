@@ -17,6 +17,8 @@ from inference.phantom.shapes import Ellipsoid
 from inference.phantom.spine.vertebra import CORTEX_MM, Vertebra
 from inference.phantom.tissue import CORTEX, Tissue, marrow
 
+_SPARED_BY_FRACTURES: Final = frozenset({"T1", "T2", "T3", "T4"})
+_WITHOUT_DISC: Final = frozenset({"S2", "S3", "S4", "S5", "CO"})  # no disc above that could wear or press
 _FRACTURE_RATE: Final = 0.12  # of patients
 _HEMANGIOMA_RATE: Final = 0.10  # of patients
 _SCHMORL_RATE: Final = 0.05  # of vertebrae
@@ -44,8 +46,12 @@ class Mimic:
 
 
 def draw_fracture(rng: np.random.Generator, vertebrae: Sequence[Vertebra]) -> str | None:
-    """Level of the broken vertebra, if any: one of the thoracolumbar ones in view."""
-    weak = [v.level for v in vertebrae if v.region in (SpineRegion.THORACIC, SpineRegion.LUMBAR)]
+    """Level of the broken vertebra, if any: one from T5 to the last lumbar one in view.
+
+    Above T5 an osteoporotic fracture is so rare that a reader would think of something else.
+    """
+    loaded = (SpineRegion.THORACIC, SpineRegion.LUMBAR)
+    weak = [v.level for v in vertebrae if v.region in loaded and v.level not in _SPARED_BY_FRACTURES]
     breaks, chosen = rng.random() < _FRACTURE_RATE, int(rng.integers(0, max(1, len(weak))))
     return weak[chosen] if weak and breaks else None
 
@@ -69,10 +75,11 @@ def draw_mimics(
     for vertebra in vertebrae:
         disc = vertebra.disc_above
         dry = disc is not None and disc.degeneration > 0.6
-        if rng.random() < (0.28 if dry else 0.03):
-            mimics.append(_modic_band(rng, vertebra, marrow_fat[vertebra.level]))
-        if rng.random() < _SCHMORL_RATE:
-            mimics.append(_schmorl_node(rng, vertebra))
+        if vertebra.level not in _WITHOUT_DISC:
+            if rng.random() < (0.28 if dry else 0.03):
+                mimics.append(_modic_band(rng, vertebra, marrow_fat[vertebra.level]))
+            if rng.random() < _SCHMORL_RATE:
+                mimics.append(_schmorl_node(rng, vertebra))
         if vertebra.level == fracture:
             mimics.append(_fracture_band(rng, vertebra))
     if rng.random() < _HEMANGIOMA_RATE:

@@ -72,7 +72,7 @@ def _pattern(plan: LesionPlan, region: Region, noise: NoiseField, sdf: Float32) 
     """Factor on the signal that makes the look."""
     pattern: Float32 = np.ones_like(sdf)
     if plan.look is Look.CHAMBERED:
-        return _chambers(region, noise)
+        return chambers(plan, region, noise)
     if plan.look is Look.NIDUS:
         pattern -= np.float32(0.4) * np.exp(-np.float32(0.5) * ((sdf + np.float32(3.2)) / np.float32(0.8)) ** 2)
     elif plan.look is Look.LOBULATED:
@@ -83,14 +83,26 @@ def _pattern(plan: LesionPlan, region: Region, noise: NoiseField, sdf: Float32) 
     return pattern
 
 
-def _chambers(region: Region, noise: NoiseField) -> Float32:
-    """Blood that has settled: in each chamber brighter before its level (the patient lies on the back) than behind."""
-    cells = noise.on(region, (11.0, 40.0, 9.0), 97.0)
-    level = region.a - np.float32(16.0) * cells
-    settled = np.where(level > 0, np.float32(0.78), np.float32(1.22))
-    septa = np.clip(1.0 - np.abs(noise.on(region, (10.0, 9.0, 9.0), 99.0)) * np.float32(9.0), 0.0, 1.0)
-    chambers: Float32 = settled * (1.0 - np.float32(0.5) * septa)
+def chambers(plan: LesionPlan, region: Region, noise: NoiseField) -> Float32:
+    """Blood that has settled: the patient lies on the back, so each chamber has a level along gravity, dark behind it.
+
+    Two fields part the lesion into chambers by their signs; the walls lie where a field is zero.
+    """
+    first, second = (noise.on(region, (10.0, 9.0, 9.0), shift) for shift in (97.0, 99.0))
+    behind_mm = _behind(plan, region)
+    level_mm = np.float32(3.0) * np.sign(first) + np.float32(1.5) * np.sign(second)
+    settled = inside((behind_mm - level_mm).astype(np.float32), 0.4)  # 1 above the level
+    septa = np.clip(1.0 - np.minimum(np.abs(first), np.abs(second)) * np.float32(9.0), 0.0, 1.0)
+    chambers: Float32 = (np.float32(0.78) + np.float32(0.44) * settled) * (1.0 - np.float32(0.5) * septa)
     return chambers
+
+
+def _behind(plan: LesionPlan, region: Region) -> Float32:
+    """How far a voxel lies behind the middle of the lesion along gravity: y of the world, not of the tilted bone."""
+    left, back, up = (np.float32(axis[1]) for axis in plan.vertebra.frame.axes)
+    x, y, z = (np.float32(value) for value in plan.centre)
+    behind: Float32 = left * (region.l - x) + back * (region.a - y) + up * (region.h - z)
+    return behind
 
 
 def _paint_oedema(canvas: Canvas, plan: LesionPlan, region: Region, sdf: Float32) -> None:

@@ -19,6 +19,7 @@ CORTEX_MM: Final = 1.3  # a lesion without cortical break keeps this distance to
 _FILLET_MM: Final = 4.0
 _ILL_EDGE_MM: Final = 2.4
 _SHARP_EDGE_MM: Final = 0.6
+_WITH_FAT: Final = frozenset({Look.STRIATED, Look.FATTY})
 _OUTSIDE_BONE: Final = frozenset({Look.NERVE_SHEATH, Look.DURAL})
 
 
@@ -101,7 +102,7 @@ def draw_lesions(
     near = sorted(range(len(candidates)), key=lambda n: (abs(n - first), n))
     others = rng.permutation(near[1:5])[: count - 1]
     look = draw_look(rng, signs, candidates[first].region)
-    tissue = _vary(rng, lesion_tissue(t1_dark=signs[Sign.T1_DARK], fs_bright=signs[Sign.FS_BRIGHT]))
+    tissue = _vary(rng, _tissue(signs, look))
     if look is Look.LOBULATED:
         tissue = replace(tissue, t2_ms=2.2 * tissue.t2_ms)
     primary = _draw_one(rng, signs, candidates[first], (look, tissue))
@@ -111,6 +112,10 @@ def draw_lesions(
     else:
         primary = replace(primary, lobes=lobes)
     return (primary, *(_draw_one(rng, signs, candidates[int(n)], (look, tissue)) for n in others))
+
+
+def _tissue(signs: Mapping[str, bool], look: Look) -> Tissue:
+    return lesion_tissue(t1_dark=signs[Sign.T1_DARK], fs_bright=signs[Sign.FS_BRIGHT], fatty=look in _WITH_FAT)
 
 
 def _needs_bone(signs: Mapping[str, bool], look: Look) -> bool:

@@ -110,7 +110,7 @@ def _paint_cord(canvas: Canvas, scene: Scene, block: _Block) -> None:
     canal, region, row = scene.canal, block.region, block.row
     depth = np.maximum(canal.cord_depth[row], np.float32(0.05))
     width = np.maximum(canal.cord_width[row], np.float32(0.05))
-    radius = np.hypot((region.a - canal.cord_centre[row]) / depth, region.l / width)
+    radius = np.hypot((region.a - canal.cord_centre[row]) / depth, (region.l - canal.cord_aside[row]) / width)
     cord = np.maximum((radius - 1.0) * depth, np.float32(scene.spine.conus_z_mm) - region.h)
     cord = np.maximum(cord, region.h - np.float32(canal.top_z_mm + 1.0))
     grey: Float32 = np.float32(1.0) + np.float32(0.06) * np.clip(1.0 - np.float32(2.5) * radius, 0.0, 1.0)

@@ -4,7 +4,7 @@ Order matters, later paint covers earlier: surroundings (whole slices), skull, t
 bodies, mimics, canal, posterior elements, lesions; the air outside the body last.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from inference.phantom.body.space import Space
 from inference.phantom.body.surroundings import paint_surroundings
 from inference.phantom.grid import Canvas, Float32, SliceGrid
+from inference.phantom.lesions.displacement import displaced
 from inference.phantom.lesions.mimics import paint_mimic
 from inference.phantom.lesions.painting import LesionMask, paint_lesion
 from inference.phantom.painting.canal import paint_canal
@@ -36,6 +37,7 @@ class Signal:
 
 def paint_scene(scene: Scene, grid: SliceGrid, sequence: Sequence) -> tuple[Signal, tuple[LesionMask, ...]]:
     """The signal, and one mask per lesion in the order of the scene."""
+    scene = replace(scene, canal=displaced(scene.canal, scene.spine, scene.lesions))
     canvas = Canvas(grid, sequence)
     space = Space.of(canvas, scene.spine, scene.outline, scene.noise)
     air = paint_surroundings(space, scene.surroundings, scene.outline)

@@ -47,6 +47,7 @@ class Canal:
     cord_centre: Float32
     cord_depth: Float32
     cord_width: Float32
+    cord_aside: Float32  # left of the midline: where a mass has pushed it
     top_z_mm: float  # the foramen magnum: the brain stem goes on from here
 
 
@@ -72,6 +73,7 @@ def draw_canal(rng: np.random.Generator, spine: Spine) -> Canal:
         cord_centre=centre + spine.anchored(_CORD_BEHIND),
         cord_depth=spine.anchored(_CORD_DEPTH) * size * conus,
         cord_width=spine.anchored(_CORD_WIDTH) * size * conus,
+        cord_aside=np.zeros(spine.z_mm.size, dtype=np.float32),
         top_z_mm=float(spine.of_level("C2").frame.origin_mm[2]) + _FORAMEN_MAGNUM_MM,
     )
 

@@ -63,6 +63,17 @@ def test_a_fractured_vertebra_is_lower_in_front_and_holds_no_lesion(subjects: li
         assert subject.scene.spine.of_level(mimic.vertebra.level) is mimic.vertebra
 
 
+def test_no_vertebra_above_t5_is_fractured_and_sacral_ones_below_s1_have_no_disc_to_wear(
+    subjects: list[Subject],
+) -> None:
+    at = {kind: {m.level for s in subjects for m in s.truth.mimics if m.kind == kind} for kind in MimicKind}
+
+    assert not at[MimicKind.OSTEOPOROTIC_FRACTURE] & {"T1", "T2", "T3", "T4"}
+    for kind in (MimicKind.MODIC_1, MimicKind.MODIC_2, MimicKind.SCHMORL_NODE):
+        assert not at[kind] & {"S2", "S3", "S4", "S5", "CO"}
+    assert "S1" in at[MimicKind.MODIC_2]
+
+
 def test_each_kind_shows_as_it_should() -> None:
     assert change(MimicKind.MODIC_2, T1) > 0.15  # fatty
     assert change(MimicKind.MODIC_1, FS) > 0.3  # watery
