@@ -61,10 +61,10 @@ results-page: setup peers ## renew the pictures of docs/results.md: a phantom's 
 gallery: setup ## renew the phantom's pictures of docs/phantom.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m inference.phantom.gallery
 
-demo-bundle: setup ## train the demo bundle again on the phantom and measure it (some hours on 4 CPU cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom
+demo-bundle: setup ## train the demo bundle again on the phantom and measure it (some two hours on 4 CPU cores): REAL_STUDY
+	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.demo_bundle --out inference/bundles/wff-demo-phantom $(if $(REAL_STUDY),--real-study $(REAL_STUDY))
 
-verify-phantom: setup ## what the phantom proves: items (a)-(j), trained and measured on the spot (about 45 minutes on 4 quiet cores)
+verify-phantom: setup ## what the phantom proves: items (a)-(j), trained and measured on the spot (some hours on 4 CPU cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m inference.wff.phantom_verification --out runs/verify-phantom
 
 bench: setup ## benchmarks: ratios measured side by side in one run

@@ -26,12 +26,12 @@ def main(
     work: Annotated[Path, typer.Option(help="folder of the data set and the run; a stopped run goes on in it")] = Path(
         "runs/wff-demo"
     ),
-    patients: Annotated[int, typer.Option(min=40, help="phantom patients to learn from")] = 1300,
+    patients: Annotated[int, typer.Option(min=40, help="phantom patients to learn from")] = 1600,
     measured: Annotated[int, typer.Option(min=40, help="patients of unseen scanners; half as many of others")] = 300,
     detector_steps: Annotated[int | None, typer.Option(min=1)] = None,
     classifier_steps: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int, typer.Option(help="of the phantom, the splits, the weights and the batches")] = 1,
-    processes: Annotated[int, typer.Option(min=1, help="set OMP_NUM_THREADS=1 beside it")] = 3,
+    processes: Annotated[int, typer.Option(min=1, help="set OMP_NUM_THREADS=1 beside it")] = 4,
     real_study: Annotated[
         Path | None, typer.Option(help="folder of a real study without a known tumour; the card tells what is said")
     ] = None,

@@ -15,8 +15,10 @@ from inference.phantom.data_set import PhantomSet, patient_id
 from inference.phantom.lesions.families import Look
 from inference.phantom.scanner.sites import site_style
 
-SEEN_SITES: Final = tuple(range(9))
 UNSEEN_SITES: Final = (9, 10, 11)
+SEEN_SITES: Final = tuple(
+    site for site in range(48) if site not in UNSEEN_SITES
+)  # many, so that style is learned apart
 UNSEEN_LOOK: Final = Look.LOBULATED  # chordoma, and its benign twin; sacral only
 _KNOWN_LOOKS: Final = tuple(look for look in Look if look is not UNSEEN_LOOK)
 

@@ -24,7 +24,7 @@ from inference.wff.training.run_folder import BUNDLE, open_run_folder
 from inference.wff.training.settings import BundleSettings, ComputeSettings, TrainingSettings, demo_settings
 
 NAME: Final = "wff-demo-phantom"
-VERSION: Final = "2.0.0"
+VERSION: Final = "2.1.0"
 _LICENSE: Final = """Copyright the SpineNode authors
 
 Licensed under the Apache License, Version 2.0. You may obtain a copy of the License at
@@ -62,7 +62,7 @@ def demo_recipe(
             settings,
             seed=seed,
             bundle=BundleSettings(name=NAME, version=VERSION),
-            compute=ComputeSettings(device=Device.CPU, devices=processes),
+            compute=ComputeSettings(device=Device.CPU, devices=processes, channels_last=True),
             cross_validation=replace(settings.cross_validation, held_out_sites=cohorts.held_out_sites),
             detector=replace(settings.detector, steps=detector_steps or settings.detector.steps),
             sequence=replace(settings.sequence, steps=classifier_steps or settings.sequence.steps),

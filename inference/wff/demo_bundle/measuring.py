@@ -9,6 +9,7 @@ from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Findings
 from inference.wff.config import FusionConfig
+from inference.wff.demo_bundle.acceptance import acceptance
 from inference.wff.demo_bundle.cohorts import Cohorts, Oracle, ask_oracle
 from inference.wff.evaluation.hits import Measured, measure, read_all
 from inference.wff.model import WffModel
@@ -63,12 +64,16 @@ def extras_of(
     rows = [row for name, result in results.items() for row in _rows(_TITLES[name].format(sites=sites), result)]
     reach = f"{images} of {unseen.oracle_area:.3f}: {100 * share:.0f} % of what lies above chance"
     rows.append((f"AUC of {IMAGES_ALONE} beside that of the reader who sees every planted sign, no age", reach))
+    asked = acceptance(
+        unseen.measured, evaluation, images=images, oracle_area=unseen.oracle_area, real_study=real_study
+    )
     return Extras(
-        rows=rows,
+        rows=[*rows, *(one.row for one in asked)],
         weaknesses=weaknesses(model.config.fusion, unseen.oracle_decision, real_study),
         measured={
             "cohorts": {name: _numbers(result) for name, result in results.items()},
             "images_alone": {"area": asdict(images), "oracle_area": unseen.oracle_area, "share_of_oracle": share},
+            "acceptance": [asdict(one) for one in asked],
             "phantom": asdict(cohorts),
         },
     )

@@ -61,13 +61,23 @@ def cross_validate(where: Fitting, settings: TrainingSettings, splits: Splits) -
     return CrossValidated(candidates=results, chosen=min(results, key=lambda one: one.log_loss))
 
 
+def left_out_folds(settings: TrainingSettings, splits: Splits) -> int:
+    """How many folds are left out in turn."""
+    return len(splits.folds) if settings.cross_validation.refit else 1
+
+
+def stage_of_fold(candidate: int, number: int) -> str:
+    """Folder inside the run's of what is trained without fold `number`, counted from 0."""
+    return f"folds/candidate-{candidate}/fold-{number + 1}"
+
+
 def settings_of_candidate(settings: TrainingSettings, number: int) -> TrainingSettings:
     return settings.with_candidate(settings.cross_validation.candidates[number - 1], f"candidate {number}")
 
 
 def _candidate(where: Fitting, settings: TrainingSettings, splits: Splits, number: int) -> CandidateResult:
     own = settings_of_candidate(settings, number)
-    folds = [_fold(where, f"folds/candidate-{number}/fold-{n + 1}", own, splits, n) for n in range(len(splits.folds))]
+    folds = [_fold(where, number, own, splits, n) for n in range(left_out_folds(settings, splits))]
     where.display.say(f"candidate {number}: choosing tau and the weights")
     tau = choose_tau([one for fold in folds for one in fold.detected])
     base = replace(own.config.fusion, tau=tau)
@@ -84,7 +94,8 @@ def _candidate(where: Fitting, settings: TrainingSettings, splits: Splits, numbe
     return result
 
 
-def _fold(where: Fitting, stage: str, settings: TrainingSettings, splits: Splits, number: int) -> _Fold:
+def _fold(where: Fitting, candidate: int, settings: TrainingSettings, splits: Splits, number: int) -> _Fold:
+    stage = stage_of_fold(candidate, number)
     model = fit(where, stage, settings, splits.without(number))
     return _Fold(model, detections_of(where, stage, settings, model, splits.folds[number]))
 

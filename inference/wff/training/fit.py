@@ -91,6 +91,7 @@ def detections_of(
 
     processes = settings.compute.devices if model.device.type == "cpu" else 1
     detected = detect_all(model, patients, processes=processes, progress=advance)
+    file.parent.mkdir(parents=True, exist_ok=True)  # a stage in which nothing was trained has none yet
     save_detections(detected, file)
     return detected
 

@@ -24,7 +24,12 @@ from inference.wff.networks.backbone import LEVELS
 from inference.wff.networks.detector import Detector
 from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.patients import DetectedPatient
-from inference.wff.training.cross_validation import cross_validate, settings_of_candidate
+from inference.wff.training.cross_validation import (
+    CandidateResult,
+    cross_validate,
+    settings_of_candidate,
+    stage_of_fold,
+)
 from inference.wff.training.display import Display
 from inference.wff.training.fit import Fitting, detections_of, device_of, fit
 from inference.wff.training.initial_weights.start import StartingWeights, starting_weights_of
@@ -115,7 +120,7 @@ def train_framework(
     crossed = cross_validate(where, settings, splits)
     write_json(run.folder / CROSS_VALIDATION, _headed(prepared.facts, crossed.to_json()))
     chosen = settings_of_candidate(settings, crossed.chosen.number)
-    model = fit(where, "final", chosen, splits.training).with_fusion(crossed.chosen.fusion)
+    model = _final_model(where, chosen, splits, crossed.chosen)
     detected = detections_of(where, "final", chosen, model, splits.held_out)
     display.say("evaluating the held-out patients")
     evaluation = evaluate_patients(model, detected, seed=settings.seed)
@@ -136,6 +141,15 @@ def train_framework(
     run.finish()
     log.info("bundle_written", name=identity.name, version=identity.version, sha256=identity.sha256)
     return identity
+
+
+def _final_model(where: Fitting, settings: TrainingSettings, splits: Splits, chosen: CandidateResult) -> WffModel:
+    """Trained on all folds; or, where the settings ask for no refit, what was trained without the first."""
+    if settings.cross_validation.refit:
+        model = fit(where, "final", settings, splits.training)
+    else:
+        model = fit(where, stage_of_fold(chosen.number, 0), settings, splits.without(0))
+    return model.with_fusion(chosen.fusion)
 
 
 def _require_architecture(settings: TrainingSettings, number: int) -> None:

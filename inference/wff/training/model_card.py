@@ -125,11 +125,20 @@ def _cross_validation(made: Made) -> str:
     rows = [_candidate_row(one, is_chosen=one is chosen) for one in made.crossed.candidates]
     columns = ("candidate", "log loss", "AUC", "ACC", "SE", "SP", "undetected", "tau", "weights")
     text = _paragraph(
-        f"{len(made.splits.folds)} folds by patient; each patient read by a model that has not seen them. The least "
-        "log loss chooses the candidate; tau and the weights of detector, sequence and age are chosen on the same "
-        "readings, so these numbers flatter."
+        f"{_who_was_read(made)} The least log loss chooses the candidate; tau and the weights of detector, sequence "
+        "and age are chosen on the same readings, so these numbers flatter."
     )
     return f"{text}\n\n{_table(columns, rows)}"
+
+
+def _who_was_read(made: Made) -> str:
+    folds = made.splits.folds
+    if made.settings.cross_validation.refit:
+        return f"{len(folds)} folds by patient; each patient read by a model that has not seen them."
+    return (
+        f"One part of {len(folds)}, {len(folds[0])} of the patients told above as trained on, was left out of the "
+        "training of the networks and read by them; there was no other round and no training on all."
+    )
 
 
 def _candidate_row(one: CandidateResult, *, is_chosen: bool) -> tuple[str, ...]:

@@ -106,3 +106,17 @@ def test_no_patient_scanner_or_look_that_is_measured_as_unseen_is_trained_on() -
     assert set(SEEN_SITES).isdisjoint(UNSEEN_SITES)
     assert all(truth.look != UNSEEN_LOOK for truth in cohorts.training.truths().values())
     assert {truth.look for truth in cohorts.unseen_look.truths().values()} == {UNSEEN_LOOK}
+
+
+def test_what_was_asked_of_the_bundle_stands_beside_what_was_measured(folder: Path, made: BundleIdentity) -> None:
+    """A bundle of four steps meets little of it, and says so."""
+    asked = open_bundle(folder / "bundle").metadata["measured"]["acceptance"]
+    unseen = open_bundle(folder / "bundle").metadata["measured"]["cohorts"]["unseen_sites"]
+    card = (folder / "bundle" / "MODEL_CARD.md").read_text()
+
+    assert len(asked) == 4  # no real study was given
+    assert asked[0]["met"] is (unseen["lesion_hit"]["value"] >= 0.9)
+    assert asked[1]["met"] is (unseen["false_boxes_per_lesion_free"] <= 1.0)
+    for line in asked:
+        said = "met" if line["met"] else "NOT met"
+        assert f"| asked of the demo bundle: {line['asked']} | {said}: {line['measured']} |" in card

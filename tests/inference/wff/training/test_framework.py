@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from structlog.testing import capture_logs
 
 from inference.bundle import open_bundle
@@ -212,3 +213,22 @@ def test_a_licence_that_is_no_utf8_is_told_before_any_training(cohort: Path, tmp
 
     with pytest.raises(SettingsError, match=r"license_file: .*LICENCE.txt is no text in UTF-8"):
         prepare(cohort, settings)
+
+
+def test_without_a_refit_the_nets_that_have_not_seen_the_first_fold_are_the_bundle(
+    cohort: Path, tmp_path: Path
+) -> None:
+    settings = replace(micro_settings(), cross_validation=replace(micro_settings().cross_validation, refit=False))
+
+    train_in(tmp_path / "run", cohort, settings)
+
+    trained = [file.parent.relative_to(tmp_path / "run") for file in tmp_path.glob("run/**/weights.safetensors")]
+    assert sorted(map(str, trained)) == ["folds/candidate-1/fold-1/detector", "folds/candidate-1/fold-1/sequence"]
+    shipped = load_model(open_bundle(tmp_path / "run" / "bundle")).nets[0].state_dict()
+    kept = load_file(tmp_path / "run" / "folds/candidate-1/fold-1/detector/weights.safetensors")
+    assert all(torch.equal(value, kept[name].half().float()) for name, value in shipped.items())
+    splits = written(tmp_path / "run", "splits.json")
+    chosen = written(tmp_path / "run", "cross_validation.json")["candidates"][0]["performance"]
+    assert sum(chosen["counts"].values()) == sum(name[0] == "P" and int(name[1:]) < 8 for name in splits["folds"][0])
+    card = (tmp_path / "run" / "bundle" / "MODEL_CARD.md").read_text()
+    assert f"One part of 2, {len(splits['folds'][0])} of the patients told above as trained on, was left out" in card
