@@ -82,7 +82,7 @@ def test_a_preset_is_the_default_of_every_key_and_single_keys_differ_from_it() -
 
     assert settings.config.detector == demo_config().detector
     assert settings.config.sequence == replace(demo_config().sequence, clip_slices=4)
-    assert (settings.detector.batch, settings.detector.steps) == (6, 2400)
+    assert (settings.detector.batch, settings.detector.steps) == (6, 4000)
 
 
 @pytest.mark.parametrize(
