@@ -1,6 +1,6 @@
 """The phantom patients of a verification, by the part they play; each part is painted into a folder of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from inference.phantom import PhantomConfig
 from inference.phantom.data_set import PhantomSet, make_data_set, patient_id
 from inference.phantom.law import PhantomTruth
 from inference.phantom.lesions.families import Look
+from inference.phantom.subject import Subject, draw_subject
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.training.display import Display
 
@@ -54,12 +55,12 @@ class Cohorts:
         return [*self.training.values(), *self.held_out.values(), self.tuning, self.away, self.unseen_look]
 
 
-def paint_cohorts(scale: Scale, folder: Path, display: Display) -> Cohorts:
+def paint_cohorts(scale: Scale, folder: Path, display: Display, *, processes: int) -> Cohorts:
     """Paint what the folder lacks. Takes most of the first minutes."""
 
     def painted(part: str, count: int, difficulty: float = PLAIN) -> Cohort:
         recipe = phantom_set(scale, part, count, difficulty)
-        return _painted(recipe, folder / f"{part}-{difficulty:g}", scale, display)
+        return _painted(recipe, folder / f"{part}-{difficulty:g}", display, processes)
 
     doses = (PLAIN, HALF, NONE)
     return Cohorts(
@@ -87,14 +88,20 @@ def phantom_set(scale: Scale, part: str, count: int, difficulty: float) -> Phant
     return PhantomSet(first=_FIRST[part], count=count, seed=scale.seed, config=config, looks=looks)
 
 
+def subjects_of(recipe: PhantomSet) -> Iterator[tuple[str, Subject]]:
+    """Each patient of a part as it was drawn before any image was taken, by identifier. Paints nothing."""
+    for number in recipe.truths():
+        yield patient_id(number), draw_subject(number, seed=recipe.seed, config=recipe.config)
+
+
 def is_malignant(patients: Sequence[LabelledPatient]) -> list[bool]:
     return [patient.verdict is Verdict.MALIGNANT for patient in patients]
 
 
-def _painted(recipe: PhantomSet, folder: Path, scale: Scale, display: Display) -> Cohort:
+def _painted(recipe: PhantomSet, folder: Path, display: Display, processes: int) -> Cohort:
     truths = recipe.truths()
     update = display.stage(f"painting {folder.name}", len(truths))
-    patients = make_data_set([recipe], folder, processes=scale.processes, progress=lambda done, total: update(done, ""))
+    patients = make_data_set([recipe], folder, processes=processes, progress=lambda done, total: update(done, ""))
     update(len(patients), "")
     return Cohort(
         folder=folder,

@@ -2,6 +2,8 @@
 
 A control must not give the verdict away by its shape, so every image of a kind is cut in one way, every slice of it
 counts as labelled, and who is left out depends on the lesion alone, which the background knows nothing of.
+
+Each control of images has a positive one, cut in the same way, in which the classes can be told.
 """
 
 import os
@@ -14,22 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.datasets import DataSetWriter, LabelledPatient, LabelledSeries, open_data_set
-from inference.findings import Box
+from inference.findings import Box, Verdict
 from inference.phantom.origin import mark_as_phantom
-from inference.wff.phantom_verification.cohorts import Cohort
+from inference.phantom.scanner.sites import site_style
+from inference.wff.phantom_verification.cohorts import HOME_SITES, Cohort, is_malignant
 
 _STRIP: Final = 0.14  # of the columns at the front and at the back of the image: skin, fat, muscle, air
 _BAND_MM: Final = 30.0  # above and below the middle of the lesion: a vertebra and what grows out of it
-_WINDOW_MM: Final = 75.0  # above and below it: what the classifier is shown
+_WINDOW_MM: Final = 60.0  # above and below it: what the classifier is shown
+_COLUMNS: Final = (0.25, 0.8)  # of the image: the spine, wherever the lesion is, and large enough to be seen
 _SHIFT_MM: Final = 8.0  # at most, of the middle: where exactly it lies would tell of the lesion's shape
 _EDGE_PIXELS: Final = 2.0  # between the lesion and what is shown
+_MALIGNANT_SITES: Final = frozenset(site_style(number).name for number in HOME_SITES[::2])  # of the planted confounding
 
 Cut = Callable[[LabelledSeries, np.random.Generator], NDArray[np.uint8] | None]  # None: cannot be cut so
 
 
 def shuffled_labels(cohort: Cohort, folder: Path, *, seed: int) -> list[LabelledPatient]:
-    """The patients with a lesion, each with the verdict of one of them; images are not copied."""
-    return _made(folder, lambda: _shuffled(cohort.with_lesion, folder, seed=seed))
+    """The patients with a lesion, each with the verdict of one of them; images are not copied.
+
+    As many of the malignant as of the benign are called malignant: a deal that leans to the truth by luck teaches it.
+    """
+    return _made(folder, lambda: _relabelled(cohort.with_lesion, folder, _dealt(cohort.with_lesion, seed=seed)))
 
 
 def style_only(cohort: Cohort, folder: Path, *, seed: int) -> list[LabelledPatient]:
@@ -37,13 +45,19 @@ def style_only(cohort: Cohort, folder: Path, *, seed: int) -> list[LabelledPatie
     return _made(folder, lambda: _cut_all(cohort.with_lesion, folder, cut_edges, seed=seed))
 
 
+def confounded_with_site(patients: Sequence[LabelledPatient], folder: Path) -> list[LabelledPatient]:
+    """Positive control of the style: those of every second site are called malignant, the others benign."""
+    return _made(folder, lambda: _relabelled(patients, folder, [one.site in _MALIGNANT_SITES for one in patients]))
+
+
 def lesion_masked(cohort: Cohort, folder: Path, *, pixel_mm: float, seed: int) -> list[LabelledPatient]:
     """The spine above and below a lesion, with all that lies at its height blanked, however small it is."""
+    return _made(folder, lambda: _cut_all(cohort.with_lesion, folder, _band(pixel_mm, hidden=True), seed=seed))
 
-    def cut(series: LabelledSeries, rng: np.random.Generator) -> NDArray[np.uint8] | None:
-        return cut_band(series, rng, pixel_mm=pixel_mm)
 
-    return _made(folder, lambda: _cut_all(cohort.with_lesion, folder, cut, seed=seed))
+def lesion_visible(cohort: Cohort, folder: Path, *, pixel_mm: float, seed: int) -> list[LabelledPatient]:
+    """Positive control of the masking: the same patients, the same part of their images, and nothing blanked."""
+    return _made(folder, lambda: _cut_all(cohort.with_lesion, folder, _band(pixel_mm, hidden=False), seed=seed))
 
 
 def cut_edges(series: LabelledSeries, rng: np.random.Generator) -> NDArray[np.uint8] | None:
@@ -55,21 +69,28 @@ def cut_edges(series: LabelledSeries, rng: np.random.Generator) -> NDArray[np.ui
     return np.concatenate((images[:, :, :width], images[:, :, -width:]), axis=2)
 
 
-def cut_band(series: LabelledSeries, rng: np.random.Generator, *, pixel_mm: float) -> NDArray[np.uint8] | None:
+def cut_band(
+    series: LabelledSeries, rng: np.random.Generator, *, pixel_mm: float, hidden: bool
+) -> NDArray[np.uint8] | None:
     """None without a box, and where the boxes do not lie within the band: several levels, or a very tall lesion."""
     images, boxes = series.images(), [box for slices in series.boxes for box in slices]
     shift = rng.uniform(-_SHIFT_MM, _SHIFT_MM) / pixel_mm
     if not boxes:
         return None
     top, bottom = min(box.y0 for box in boxes) - _EDGE_PIXELS, max(box.y1 for box in boxes) + _EDGE_PIXELS
-    middle, rows = (top + bottom) / 2 + shift, images.shape[1]
+    middle, (rows, columns) = (top + bottom) / 2 + shift, images.shape[1:]
     if top < middle - _BAND_MM / pixel_mm or bottom > middle + _BAND_MM / pixel_mm:
         return None
-    first, last = (_row(middle + side * _WINDOW_MM / pixel_mm, rows) for side in (-1, 1))
-    hidden = slice(*(_row(middle + side * _BAND_MM / pixel_mm, rows) for side in (-1, 1)))
-    masked = images.copy()
-    masked[:, hidden] = 0  # their mean would tell of the lesion
-    return np.ascontiguousarray(masked[:, first:last])
+    shown = slice(*(_whole(middle + side * _WINDOW_MM / pixel_mm, rows) for side in (-1, 1)))
+    band = slice(*(_whole(middle + side * _BAND_MM / pixel_mm, rows) for side in (-1, 1)))
+    cut = images.copy()
+    if hidden:
+        cut[:, band] = 0  # their mean would tell of the lesion
+    return np.ascontiguousarray(cut[:, shown, slice(*(round(part * columns) for part in _COLUMNS))])
+
+
+def _band(pixel_mm: float, *, hidden: bool) -> Cut:
+    return lambda series, rng: cut_band(series, rng, pixel_mm=pixel_mm, hidden=hidden)
 
 
 def _made(folder: Path, make: Callable[[], list[LabelledPatient]]) -> list[LabelledPatient]:
@@ -81,14 +102,24 @@ def _made(folder: Path, make: Callable[[], list[LabelledPatient]]) -> list[Label
     return open_data_set(folder)
 
 
-def _shuffled(patients: Sequence[LabelledPatient], folder: Path, *, seed: int) -> list[LabelledPatient]:
+def _dealt(patients: Sequence[LabelledPatient], *, seed: int) -> list[bool]:
+    """Per patient whether malignant; as many as there are, and the same share of either class."""
+    rng, truth = np.random.default_rng(seed), np.array(is_malignant(patients))
+    in_malignant = round(truth.sum() ** 2 / len(truth))
+    dealt = np.zeros(len(truth), dtype=np.bool_)
+    for members, count in ((truth, in_malignant), (~truth, int(truth.sum()) - in_malignant)):
+        dealt[rng.permutation(np.flatnonzero(members))[:count]] = True
+    return [bool(one) for one in dealt]
+
+
+def _relabelled(patients: Sequence[LabelledPatient], folder: Path, malignant: Sequence[bool]) -> list[LabelledPatient]:
     folder.mkdir(parents=True, exist_ok=True)
     for series in (series for patient in patients for series in patient.series):
         (folder / series.file.name).unlink(missing_ok=True)
         os.link(series.file, folder / series.file.name)
-    dealt = np.random.default_rng(seed).permutation(len(patients))
     return [
-        replace(patient, verdict=patients[int(other)].verdict) for patient, other in zip(patients, dealt, strict=True)
+        replace(patient, verdict=Verdict.MALIGNANT if called else Verdict.BENIGN)
+        for patient, called in zip(patients, malignant, strict=True)
     ]
 
 
@@ -120,5 +151,5 @@ def _everywhere(images: NDArray[np.uint8]) -> list[tuple[Box, ...]]:
     return [(Box(x0=0.0, y0=0.0, x1=float(columns), y1=float(rows)),)] * slices
 
 
-def _row(value: float, rows: int) -> int:
-    return int(np.clip(round(value), 0, rows))
+def _whole(value: float, most: int) -> int:
+    return int(np.clip(round(value), 0, most))

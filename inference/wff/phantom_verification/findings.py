@@ -22,6 +22,12 @@ class Item(StrEnum):
     MEMORY = "j"
 
 
+class Judgement(StrEnum):
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNSURE = "cannot tell"  # a fault would not have been seen either; counts as not held
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One row of the table. `low` and `high` are the ends of the 95 % interval; None where there is none."""
@@ -32,15 +38,24 @@ class Finding:
     low: float | None
     high: float | None
     bound: str
-    holds: bool
+    verdict: Judgement
     beside: str = ""  # what helps to judge it
 
     @property
-    def verdict(self) -> str:
-        return "holds" if self.holds else "does not hold"
+    def holds(self) -> bool:
+        return self.verdict is Judgement.HOLDS
 
 
-def from_estimate(item: Item, what: str, estimate: Estimate, bound: str, *, holds: bool, beside: str = "") -> Finding:
+def judged(holds: bool, *, telling: bool = True) -> Judgement:
+    """`telling`: had there been a fault, it would have been seen. A fault that was seen needs no such promise."""
+    if not holds:
+        return Judgement.FAILS
+    return Judgement.HOLDS if telling else Judgement.UNSURE
+
+
+def from_estimate(
+    item: Item, what: str, estimate: Estimate, bound: str, *, holds: bool, telling: bool = True, beside: str = ""
+) -> Finding:
     """An estimate that no resample could tell has no interval."""
     finite = estimate.low == estimate.low and estimate.high == estimate.high
     return Finding(
@@ -50,12 +65,14 @@ def from_estimate(item: Item, what: str, estimate: Estimate, bound: str, *, hold
         low=estimate.low if finite else None,
         high=estimate.high if finite else None,
         bound=bound,
-        holds=holds,
+        verdict=judged(holds, telling=telling),
         beside=beside,
     )
 
 
-def from_rate(item: Item, what: str, rate: Rate, bound: str, *, holds: bool, beside: str = "") -> Finding:
+def from_rate(
+    item: Item, what: str, rate: Rate, bound: str, *, holds: bool, telling: bool = True, beside: str = ""
+) -> Finding:
     low, high = rate.interval
     counted = f"{rate.hits} of {rate.total}"
     return Finding(
@@ -65,8 +82,24 @@ def from_rate(item: Item, what: str, rate: Rate, bound: str, *, holds: bool, bes
         low=low,
         high=high,
         bound=bound,
-        holds=holds,
+        verdict=judged(holds, telling=telling),
         beside=f"{counted}; {beside}" if beside else counted,
+    )
+
+
+def without_interval(
+    item: Item, what: str, value: float, bound: str, *, holds: bool, telling: bool = True, beside: str = ""
+) -> Finding:
+    """A count, or the worst of all: nothing that patients drawn anew would spread."""
+    return Finding(
+        item=item,
+        what=what,
+        value=value,
+        low=None,
+        high=None,
+        bound=bound,
+        verdict=judged(holds, telling=telling),
+        beside=beside,
     )
 
 

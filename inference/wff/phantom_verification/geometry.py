@@ -43,7 +43,7 @@ class RoundTrip:
     body_millimetres: float  # between centres of one lesion in the series of one patient, within the plane
 
 
-def round_trip(scale: Scale, folder: Path, display: Display) -> RoundTrip:
+def round_trip(scale: Scale, folder: Path, display: Display, *, processes: int) -> RoundTrip:
     """Paints, writes and reads `scale.travellers` patients in each of three forms. The files are removed again."""
     config = replace(phantom_set(scale, HELD_OUT, 1, PLAIN).config, lesion_free_fraction=0.0)
     update = display.stage("through DICOM and back", len(_FORMS))
@@ -59,7 +59,7 @@ def round_trip(scale: Scale, folder: Path, display: Display) -> RoundTrip:
         )
         files = folder / f"dicom-{number}"
         shutil.rmtree(files, ignore_errors=True)
-        make_set(recipe, files, processes=scale.processes)
+        make_set(recipe, files, processes=processes)
         trips += _trips(recipe, files)
         shutil.rmtree(files)
         update(number + 1, "")
@@ -72,6 +72,14 @@ def round_trip(scale: Scale, folder: Path, display: Display) -> RoundTrip:
         grey_values=min(trip.grey_values for trip in trips),
         body_millimetres=max(trip.body_millimetres for trip in trips),
     )
+
+
+def first_and_last_corner_mm(k: int, hull: tuple[float, float, float, float], affine: Millimetres) -> Millimetres:
+    """(2, 3) LPS mm of (x0, y0) and (x1, y1) on slice k; voxel indices lie half a pixel inside the outer corner."""
+    x0, y0, x1, y1 = hull
+    voxels = np.array([[k, y0 - 0.5, x0 - 0.5, 1.0], [k, y1 - 0.5, x1 - 0.5, 1.0]])
+    corners: Millimetres = (voxels @ affine.T)[:, :3]
+    return corners
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +116,10 @@ def _trip(series: PhantomSeries, planted: Hulls, stack: LabelledStack, body_mill
     both = [(k, planted[k], read[k]) for k in planted.keys() & read.keys()]
     pixels = [np.abs(np.array(one) - np.array(other)).max() for _, one, other in both]
     millimetres = [
-        np.linalg.norm(_corners(k, one, series.affine_lps) - _corners(k, other, volume.affine_lps), axis=1).max()
+        np.linalg.norm(
+            first_and_last_corner_mm(k, one, series.affine_lps) - first_and_last_corner_mm(k, other, volume.affine_lps),
+            axis=1,
+        ).max()
         for k, one, other in both
     ]
     return _Trip(
@@ -136,14 +147,6 @@ def _hulls(boxes: Sequence[Sequence[Box]]) -> Hulls:
         for k, some in enumerate(boxes)
         if some
     }
-
-
-def _corners(k: int, hull: tuple[float, float, float, float], affine: Millimetres) -> Millimetres:
-    """(2, 3) LPS mm of the first and the last corner; voxel indices lie half a pixel inside the outer corner."""
-    x0, y0, x1, y1 = hull
-    voxels = np.array([[k, y0 - 0.5, x0 - 0.5, 1.0], [k, y1 - 0.5, x1 - 0.5, 1.0]])
-    corners: Millimetres = (voxels @ affine.T)[:, :3]
-    return corners
 
 
 def _centre(series: PhantomSeries, affine: Millimetres) -> Millimetres:

@@ -13,7 +13,7 @@ from inference.wff.age import AgeTable, age_bin
 from inference.wff.evaluation.strategies import strategies_of
 from inference.wff.phantom_verification.areas import same_patients
 from inference.wff.phantom_verification.cohorts import Cohort, is_malignant
-from inference.wff.phantom_verification.findings import Finding, Item, from_estimate
+from inference.wff.phantom_verification.findings import Finding, Item, from_estimate, without_interval
 from inference.wff.phantom_verification.items_verdict import oracle_scores
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.phantom_verification.trainings import Framework
@@ -41,13 +41,11 @@ def _recovered(table: AgeTable, patients: Sequence[LabelledPatient]) -> Finding:
         for group, (low, high) in seen.items()
     )
     outside = [_years(group) for group in rates if group not in inside]
-    return Finding(
-        item=Item.AGE,
-        what="age groups whose learned and true malignant share lie in the Wilson interval of the training patients",
-        value=len(inside) / len(rates),
-        low=None,
-        high=None,
-        bound="all; 95 % for all groups together",
+    return without_interval(
+        Item.AGE,
+        "age groups whose learned and true malignant share lie in the Wilson interval of the training patients: share",
+        len(inside) / len(rates),
+        "all; 95 % for all groups together",
         holds=not outside,
         beside=f"outside: {', '.join(outside) or 'none'}; {told}",
     )

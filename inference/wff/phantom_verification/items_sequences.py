@@ -1,6 +1,10 @@
-"""Item (i): does each sequence tell what was planted to be seen on it, and no more?"""
+"""Item (i): does each sequence tell what was planted to be seen on it, and no more?
+
+What is to be seen on which kind is not declared here: it follows from the signal equations of the phantom (visibility).
+"""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -9,93 +13,101 @@ from numpy.typing import NDArray
 from inference.datasets import LabelledPatient
 from inference.evaluation.intervals import Estimate, Weights
 from inference.findings import SequenceKind
-from inference.phantom.law import PhantomTruth, Sign, sign_log_odds, sign_rates
+from inference.phantom.law import Sign
 from inference.wff.phantom_verification.areas import SamePatients, same_patients
-from inference.wff.phantom_verification.cohorts import PLAIN, is_malignant
-from inference.wff.phantom_verification.findings import Finding, Item, from_estimate
+from inference.wff.phantom_verification.cohorts import is_malignant
+from inference.wff.phantom_verification.findings import Finding, Item, from_estimate, without_interval
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.phantom_verification.trainings import Readings, score
+from inference.wff.phantom_verification.visibility import SIGNAL_SIGNS, ShownLesion, Visibility
 
-# By the signal equations of the phantom's tissues: on T1 all lesions that are not dark are alike, with fat suppression
-# the dark ones on T1 are as bright as the others. Shape and texture show everywhere.
-HIDDEN: Final[Mapping[SequenceKind, frozenset[Sign]]] = {
-    SequenceKind.T1: frozenset({Sign.FS_BRIGHT}),
-    SequenceKind.T2: frozenset(),
-    SequenceKind.T2FS: frozenset({Sign.T1_DARK}),
-}
 _CERTAIN: Final = 1e-4
 _RIDGE: Final = 1e-6  # a resample may hold a sign never
 Logits = NDArray[np.float64]
+ByKind = Mapping[SequenceKind, Logits]
 
 
 def sequences(
-    scale: Scale, readings: Sequence[Readings], lesions: Sequence[LabelledPatient], truths: Sequence[PhantomTruth]
+    scale: Scale, readings: Sequence[Readings], patients: Sequence[LabelledPatient], lesions: Sequence[ShownLesion]
 ) -> list[Finding]:
-    """Patients of difficulty 1 whose lesion every kind shows."""
+    """Patients of difficulty 1; those whose lesion every kind shows are taken. `lesions` are what was planted in them.
+
+    `readings` are the ablations: what the sequence classifier says of each kind alone.
+    """
     whole = [n for n, one in enumerate(readings) if all(kind in one for kind in SequenceKind)]
-    readings, truths = [readings[n] for n in whole], [truths[n] for n in whole]
-    patients = same_patients(is_malignant([lesions[n] for n in whole]), seed=scale.seed, resamples=scale.resamples)
-    signs = np.array([[truth.signs[sign] for sign in Sign] for truth in truths], dtype=np.float64)
-    logits = {kind: np.array([_logit(one[kind]) for one in readings]) for kind in SequenceKind}
-    t1, fs = SequenceKind.T1, SequenceKind.T2FS
+    shown, visibility = [lesions[n] for n in whole], Visibility()
+    said = {kind: np.array([_logit(score(readings[n], (kind,))) for n in whole]) for kind in SequenceKind}
+    oracles = {kind: visibility.log_odds(shown, kind) for kind in SequenceKind}
+    same = same_patients(is_malignant([patients[n] for n in whole]), seed=scale.seed, resamples=scale.resamples)
     return [
-        *_effects(patients, signs, logits[t1], logits[fs]),
-        *(_alone(patients, readings, signs, kind) for kind in SequenceKind),
+        *(_effect(same, shown, sign, visibility, said, oracles) for sign in SIGNAL_SIGNS),
+        *(_alone(same, kind, said[kind], oracles[kind]) for kind in SequenceKind),
+        _order(same, said, oracles),
     ]
 
 
-def visible_log_odds(signs: NDArray[np.float64], kind: SequenceKind) -> Logits:
-    """(n, 9) signs -> (n,) of the oracle that sees those signs alone which show on this kind."""
-    rates = sign_rates(PLAIN)
-    hidden = np.array([sign in HIDDEN[kind] for sign in Sign])
-    whole = sign_log_odds(signs.astype(np.bool_), difficulty=PLAIN)
-    present, absent = np.log(rates[:, 0] / rates[:, 1]), np.log((1.0 - rates[:, 0]) / (1.0 - rates[:, 1]))
-    unseen: Logits = np.where(signs.astype(np.bool_), present, absent)[:, hidden].sum(axis=1)
-    return whole - unseen
+def _effect(
+    patients: SamePatients,
+    shown: Sequence[ShownLesion],
+    sign: Sign,
+    visibility: Visibility,
+    said: ByKind,
+    oracles: ByKind,
+) -> Finding:
+    """What a sign adds to the logit on the kind that shows it best, less what it adds on the one that shows it least.
 
+    Nobody can tell where the oracles of the two kinds themselves do not differ by more than chance.
+    """
+    signs = np.array([one.signs for one in shown], dtype=np.float64)
+    column = 1 + list(Sign).index(sign)
+    visible = {kind: visibility.of(sign, kind, sorted({one.site for one in shown})) for kind in SequenceKind}
+    most, least = max(visible, key=lambda kind: visible[kind]), min(visible, key=lambda kind: visible[kind])
 
-def _effects(patients: SamePatients, signs: NDArray[np.float64], t1: Logits, fs: Logits) -> list[Finding]:
-    """What a sign adds to the logit on the kind that shows it, less what it adds on the kind that hides it."""
-    dark, bright = (1 + list(Sign).index(sign) for sign in (Sign.T1_DARK, Sign.FS_BRIGHT))
-
-    def estimate(logits: Logits, column: int) -> Estimate:
+    def estimate(logits: Logits) -> Estimate:
         return patients.resampling.estimate(lambda weights: _slopes_of(signs, logits, weights)[:, column])
 
-    on_t1, on_fs = estimate(t1 - fs, dark), estimate(fs - t1, bright)
-    adds = "adds to the logit on"
-    return [
-        from_estimate(
-            Item.SEQUENCES,
-            f"what t1_dark {adds} T1, less on T2FS",
-            on_t1,
-            "interval above 0",
-            holds=on_t1.low > 0.0,
-            beside=f"{len(signs)} patients; T1 {estimate(t1, dark)}, T2FS {estimate(fs, dark)}",
-        ),
-        from_estimate(
-            Item.SEQUENCES,
-            f"what fs_bright {adds} T2FS, less on T1",
-            on_fs,
-            "interval above 0",
-            holds=on_fs.low > 0.0,
-            beside=f"T2FS {estimate(fs, bright)}, T1 {estimate(t1, bright)}",
-        ),
-    ]
-
-
-def _alone(
-    patients: SamePatients, readings: Sequence[Readings], signs: NDArray[np.float64], kind: SequenceKind
-) -> Finding:
-    model = [score(one, (kind,)) for one in readings]
-    oracle = visible_log_odds(signs, kind).tolist()
-    above = patients.difference(model, oracle)
+    more, expected = estimate(said[most] - said[least]), estimate(oracles[most] - oracles[least])
+    seen = ", ".join(f"{kind} {visible[kind]:.2f}" for kind in SequenceKind)
     return from_estimate(
         Item.SEQUENCES,
-        f"AUC on {kind} alone less that of the oracle that sees the signs shown on it",
+        f"what {sign} adds to the logit on {most}, which shows it best, less on {least}",
+        more,
+        "interval above 0, as of the oracles",
+        holds=more.low > 0.0,
+        telling=expected.low > 0.0,
+        beside=f"{len(shown)} patients; {most} {estimate(said[most])}, {least} {estimate(said[least])}; "
+        f"oracles {expected}; shown by the equations, 0 not at all to 1 always: {seen}",
+    )
+
+
+def _alone(patients: SamePatients, kind: SequenceKind, said: Logits, oracle: Logits) -> Finding:
+    above = patients.difference(said.tolist(), oracle.tolist())
+    return from_estimate(
+        Item.SEQUENCES,
+        f"AUC on {kind} alone less that of the oracle that sees what {kind} shows",
         above,
         "not above 0",
         holds=above.low <= 0.0,
-        beside=f"{patients.area(model)}, oracle {patients.area(oracle)}, hidden: {', '.join(HIDDEN[kind]) or 'none'}",
+        beside=f"{patients.area(said.tolist())}, oracle {patients.area(oracle.tolist())}",
+    )
+
+
+def _order(patients: SamePatients, said: ByKind, oracles: ByKind) -> Finding:
+    """A pair is judged where the oracles differ by more than the interval of the ablations is wide to one side."""
+    told, wrong, judged = [], 0, 0
+    for first, second in combinations(SequenceKind, 2):
+        ours, best = (patients.difference(of[first].tolist(), of[second].tolist()) for of in (said, oracles))
+        counts = abs(best.value) > (ours.high - ours.low) / 2.0
+        judged += counts
+        wrong += counts and ours.value * best.value <= 0.0
+        told.append(f"{first} less {second}: {ours}, oracles {best.value:+.3f}{'' if counts else ', not judged'}")
+    return without_interval(
+        Item.SEQUENCES,
+        "pairs of kinds whose AUCs are not in the order of their oracles",
+        float(wrong),
+        "0 of those whose oracles differ by more than the interval",
+        holds=not wrong,
+        beside=f"{judged} judged; {'; '.join(told)}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Items (b), (c), (d), (f) and (h): how well benign and malignant are told apart, beside what can be known at all."""
+"""Items (b), (d) and (h): how well benign and malignant are told apart, beside what can be known at all."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +7,9 @@ from typing import Final
 from inference.datasets import LabelledPatient
 from inference.phantom.law import PhantomTruth, oracle_probability
 from inference.wff.patients import ClassifiedPatient
-from inference.wff.phantom_verification.areas import SamePatients, Scores, area_over_shuffles, same_patients
+from inference.wff.phantom_verification.areas import SamePatients, Scores, same_patients
 from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort, is_malignant
-from inference.wff.phantom_verification.findings import Finding, Item, contains, from_estimate
+from inference.wff.phantom_verification.findings import Finding, Item, from_estimate
 from inference.wff.phantom_verification.items_detection import HIT_BOUND, hit_rate
 from inference.wff.phantom_verification.scale import Scale
 from inference.wff.phantom_verification.trainings import Framework
@@ -54,16 +54,11 @@ def against_oracle(scale: Scale, whole: Framework, cohort: Cohort) -> list[Findi
     ]
 
 
-def no_signs(scale: Scale, dose: Scored) -> list[Finding]:
-    """Item (c)."""
-    return [_at_chance(scale, Item.NO_SIGNS, "control, difficulty 0: image AUC", dose)]
-
-
 def dose_response(scale: Scale, doses: Mapping[float, Scored]) -> list[Finding]:
     """Item (d), on the patients who are in the test of every difficulty; only their signs differ."""
     scores = {dose: scored.by_patient() for dose, scored in doses.items()}
     shared = [p for p in doses[PLAIN].patients if all(p.patient_id in known for known in scores.values())]
-    patients = _same(scale, shared)
+    patients = same(scale, shared)
     none, half, plain = ([scores[dose][p.patient_id] for p in shared] for dose in (NONE, HALF, PLAIN))
     areas = ", ".join(f"{dose:g}: {patients.area(s)}" for dose, s in ((NONE, none), (HALF, half), (PLAIN, plain)))
     low, high, whole = (patients.difference(more, less) for more, less in ((half, none), (plain, half), (plain, none)))
@@ -79,25 +74,6 @@ def dose_response(scale: Scale, doses: Mapping[float, Scored]) -> list[Finding]:
             holds=whole.low > 0.0,
             beside=f"{len(shared)} patients; AUC at {areas}",
         ),
-    ]
-
-
-def controls(scale: Scale, shuffles: Sequence[Scored], style: Scored, masked: Scored, *, able: Scored) -> list[Finding]:
-    """Item (f). `able`: the same training with the labels as they are, to show what the controls could have found."""
-    patients = _same(scale, shuffles[0].patients)
-    mean = area_over_shuffles(patients, [one.scores for one in shuffles], seed=scale.seed)
-    plain = _same(scale, able.patients).area(able.scores)
-    return [
-        from_estimate(
-            Item.CONTROLS,
-            f"control, shuffled labels: image AUC, mean of {len(shuffles)} shuffles",
-            mean,
-            "interval contains .5",
-            holds=contains(mean, CHANCE),
-            beside=f"the same training with true labels: {plain}",
-        ),
-        _at_chance(scale, Item.CONTROLS, "control, style of the site alone (edges of the images): AUC", style),
-        _at_chance(scale, Item.CONTROLS, "control, lesion masked: AUC", masked),
     ]
 
 
@@ -138,6 +114,11 @@ def oracle_scores(truths: Sequence[PhantomTruth], *, with_age: bool = False) -> 
     return [oracle_probability(truth, with_age) for truth in truths]
 
 
+def same(scale: Scale, patients: Sequence[LabelledPatient]) -> SamePatients:
+    """Resampled alike for every reader of them."""
+    return same_patients(is_malignant(patients), seed=scale.seed, resamples=scale.resamples)
+
+
 def _image_and_oracle(
     scale: Scale, whole: Framework, classified: Sequence[ClassifiedPatient], cohort: Cohort
 ) -> tuple[list[float], list[float], SamePatients]:
@@ -146,21 +127,5 @@ def _image_and_oracle(
     return (
         image_scores(whole, with_lesion),
         oracle_scores(truths),
-        _same(scale, [one.patient for one in with_lesion]),
+        same(scale, [one.patient for one in with_lesion]),
     )
-
-
-def _at_chance(scale: Scale, item: Item, what: str, scored: Scored) -> Finding:
-    area = _same(scale, scored.patients).area(scored.scores)
-    return from_estimate(
-        item,
-        what,
-        area,
-        "interval contains .5",
-        holds=contains(area, CHANCE),
-        beside=f"{len(scored.patients)} patients",
-    )
-
-
-def _same(scale: Scale, patients: Sequence[LabelledPatient]) -> SamePatients:
-    return same_patients(is_malignant(patients), seed=scale.seed, resamples=scale.resamples)

@@ -1,12 +1,12 @@
 """The findings as a table: Markdown for people, JSON for programs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from inference.evaluation.subject import PHANTOM_HEADING
-from inference.wff.phantom_verification.findings import Finding
+from inference.wff.phantom_verification.findings import Finding, Item, Judgement
 
 
 def markdown(findings: Sequence[Finding], *, about: str) -> str:
@@ -37,7 +37,7 @@ def as_json(findings: Sequence[Finding], *, about: str, recipe: Mapping[str, Any
 
 def _row(finding: Finding) -> dict[str, Any]:
     """JSON has no word for a number that cannot be told."""
-    row = {**asdict(finding), "verdict": finding.verdict}
+    row = {**asdict(finding), "holds": finding.holds}
     return {**row, "value": finding.value if math.isfinite(finding.value) else None}
 
 
@@ -47,7 +47,7 @@ def _told(finding: Finding) -> str:
 
 def _value(finding: Finding) -> str:
     if finding.low is None or finding.high is None:
-        return f"{finding.value:.3f}"
+        return f"{finding.value:.3f} (no interval)"
     return f"{finding.value:.3f} ({finding.low:.3f} to {finding.high:.3f})"
 
 
@@ -56,8 +56,17 @@ def _verdict(finding: Finding) -> str:
 
 
 def _conclusion(findings: Sequence[Finding]) -> str:
-    items = list(dict.fromkeys(one.item for one in findings))
-    failed = [item for item in items if not all(one.holds for one in findings if one.item is item)]
-    if not failed:
-        return f"All {len(items)} items hold."
-    return f"{len(items) - len(failed)} of {len(items)} items hold. Not: {', '.join(failed)}."
+    """An item holds when all of its findings do; it cannot be told when none of them fails."""
+    items = _items(findings)
+    failed = _items(one for one in findings if one.verdict is Judgement.FAILS)
+    unsure = [item for item in _items(one for one in findings if one.verdict is Judgement.UNSURE) if item not in failed]
+    held = len(items) - len(failed) - len(unsure)
+    if held == len(items):
+        return f"All {held} items hold."
+    told = f"{held} of {len(items)} items hold."
+    told += f" Not: {', '.join(failed)}." if failed else ""
+    return told + (f" Cannot tell: {', '.join(unsure)}." if unsure else "")
+
+
+def _items(findings: Iterable[Finding]) -> list[Item]:
+    return list(dict.fromkeys(one.item for one in findings))

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,13 @@ from numpy.typing import NDArray
 from inference.datasets import DataSetWriter, LabelledPatient, open_data_set
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.phantom_verification.cohorts import Cohort
-from inference.wff.phantom_verification.controls import lesion_masked, shuffled_labels, style_only
+from inference.wff.phantom_verification.controls import (
+    confounded_with_site,
+    lesion_masked,
+    lesion_visible,
+    shuffled_labels,
+    style_only,
+)
 
 ROWS = COLUMNS = 100
 PIXEL_MM = 2.0
@@ -63,6 +70,16 @@ def test_shuffled_labels_keep_images_and_counts_but_not_who_has_which(tmp_path: 
     assert all(np.array_equal(a, b) for a, b in zip(shown(dealt), shown(seen.with_lesion), strict=True))
 
 
+@pytest.mark.parametrize("malignant", [10, 20, 33])
+def test_labels_are_dealt_to_both_classes_alike_so_that_none_leans_to_the_truth(tmp_path: Path, malignant: int) -> None:
+    seen = cohort(tmp_path / "seen", [LESION] * 40, malignant=[n < malignant for n in range(40)])
+
+    dealt = [one.verdict is Verdict.MALIGNANT for one in shuffled_labels(seen, tmp_path / "dealt", seed=1)]
+
+    assert sum(dealt) == malignant
+    assert sum(dealt[:malignant]) / malignant == pytest.approx(malignant / 40, abs=0.5 / malignant)
+
+
 def test_other_seeds_deal_other_labels(tmp_path: Path) -> None:
     seen = cohort(tmp_path / "seen", [LESION] * 40)
 
@@ -79,6 +96,34 @@ def test_the_edges_of_the_images_show_no_lesion_and_a_lesion_that_reaches_them_i
     assert names(edges) == ["P0"]
     assert LESION_GREY not in shown(edges)[0]
     assert shown(edges)[0].shape == (3, ROWS, 28)
+
+
+def test_confounded_labels_follow_the_site_alone_on_the_same_images(tmp_path: Path) -> None:
+    seen = cohort(tmp_path / "seen", [LESION] * 18)
+    edges = [
+        replace(one, site=f"S{number % 9:02d}")
+        for number, one in enumerate(style_only(seen, tmp_path / "edges", seed=1))
+    ]
+
+    confounded = confounded_with_site(edges, tmp_path / "confounded")
+
+    verdicts = {one.site: {other.verdict for other in confounded if other.site == one.site} for one in confounded}
+    assert all(len(of_site) == 1 for of_site in verdicts.values())
+    assert set.union(*verdicts.values()) == set(Verdict)
+    assert all(np.array_equal(a, b) for a, b in zip(shown(confounded), shown(edges), strict=True))
+
+
+def test_with_nothing_masked_the_same_part_of_the_same_patients_is_shown_lesion_and_all(tmp_path: Path) -> None:
+    seen = cohort(tmp_path / "seen", [LESION, TALL, None])
+
+    masked, visible = (
+        make(seen, tmp_path / make.__name__, pixel_mm=PIXEL_MM, seed=1) for make in (lesion_masked, lesion_visible)
+    )
+
+    (hidden,), (open_,) = shown(masked), shown(visible)
+    assert names(visible) == names(masked)
+    assert LESION_GREY in open_
+    assert np.array_equal(np.where(hidden == 0, 0, open_), hidden)
 
 
 def test_a_masked_lesion_is_nowhere_and_what_is_above_and_below_it_stays(tmp_path: Path) -> None:
@@ -111,6 +156,7 @@ def test_every_slice_of_a_control_counts_as_labelled_so_that_their_number_tells_
     for control in (
         style_only(seen, tmp_path / "edges", seed=1),
         lesion_masked(seen, tmp_path / "masked", pixel_mm=PIXEL_MM, seed=1),
+        lesion_visible(seen, tmp_path / "visible", pixel_mm=PIXEL_MM, seed=1),
     ):
         assert control[0].series[0].labelled_slices == [0, 1, 2]
 

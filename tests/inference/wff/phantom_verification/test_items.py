@@ -9,28 +9,19 @@ from typing import Any
 import numpy as np
 
 from inference.datasets import DataSetWriter, LabelledPatient
-from inference.evaluation.metrics import area_under_roc
 from inference.findings import Box, SequenceKind, Verdict
 from inference.phantom.law import AGE_TABLE, PhantomTruth
 from inference.wff.age import AgeTable, fit_age_table
-from inference.wff.config import FusionConfig, micro_config
+from inference.wff.config import FusionConfig
 from inference.wff.patients import ClassifiedPatient, DetectedPatient
 from inference.wff.phantom_verification.cohorts import HALF, NONE, PLAIN, Cohort
 from inference.wff.phantom_verification.items_age import age_module
 from inference.wff.phantom_verification.items_detection import lesion_free
-from inference.wff.phantom_verification.items_memory import memory
-from inference.wff.phantom_verification.items_verdict import (
-    Scored,
-    against_oracle,
-    controls,
-    dose_response,
-    no_signs,
-    unseen,
-)
+from inference.wff.phantom_verification.items_verdict import Scored, against_oracle, dose_response, unseen
 from inference.wff.phantom_verification.scale import quick_scale
 from inference.wff.reading import DetectedBox
 
-SCALE = quick_scale(seed=1, processes=1)
+SCALE = quick_scale(seed=1)
 COUNT = 120
 LESION = Box(x0=10, y0=10, x1=22, y1=22)
 TRUTH = [n % 2 == 0 for n in range(COUNT)]
@@ -99,30 +90,12 @@ def test_a_model_that_beats_the_oracle_is_told_as_a_leak_and_a_poor_one_as_poor(
     assert [one.holds for one in poor] == [True, False]
 
 
-def test_signs_that_tell_nothing_must_give_chance() -> None:
-    coin, leak = no_signs(SCALE, scored(0.0)), no_signs(SCALE, scored(2.0))
-
-    assert coin[0].holds
-    assert not leak[0].holds
-    assert leak[0].value == area_under_roc(scores(2.0), TRUTH)
-
-
 def test_the_dose_response_must_rise_at_both_steps() -> None:
     rising = dose_response(SCALE, {NONE: scored(0.0), HALF: scored(1.2), PLAIN: scored(4.0)})
     fallen = dose_response(SCALE, {NONE: scored(0.0), HALF: scored(1.2), PLAIN: scored(0.0)})
 
     assert [one.holds for one in rising] == [True, True, True]
     assert [one.holds for one in fallen] == [True, False, False]
-
-
-def test_controls_fail_to_tell_the_classes_and_one_that_tells_them_is_told() -> None:
-    coins = [scored(0.0, seed) for seed in (1, 2, 3)]
-
-    well = controls(SCALE, coins, scored(0.0, 3), scored(0.0, 1), able=scored(3.0))
-    leaking = controls(SCALE, [scored(2.0, 1), scored(2.0, 2)], scored(2.0), scored(2.0), able=scored(3.0))
-
-    assert all(one.holds for one in well)
-    assert not any(one.holds for one in leaking)
 
 
 def test_false_boxes_are_counted_in_lesion_free_patients_alone(tmp_path: Path) -> None:
@@ -170,25 +143,3 @@ def test_the_age_module_is_held_to_the_law_of_the_ages(tmp_path: Path) -> None:
 
     assert learned[0].holds
     assert not wrong[0].holds
-
-
-def test_patients_that_are_copies_of_training_patients_are_noticed(tmp_path: Path) -> None:
-    writer, rng = DataSetWriter(tmp_path), np.random.default_rng(1)
-
-    def patient(number: int, images: Any) -> LabelledPatient:
-        series = writer.add_series(f"P{number}", 0, SequenceKind.T1, images, [[LESION]] * 4)
-        verdict = Verdict.MALIGNANT if number % 2 else Verdict.BENIGN
-        return LabelledPatient(patient_id=f"P{number}", age_years=50.0, verdict=verdict, series=(series,))
-
-    grey = [rng.integers(0, 255, size=(4, 32, 32), dtype=np.uint8) for _ in range(60)]
-    training = [patient(n, grey[n]) for n in range(30)]
-    others = [patient(n, grey[n]) for n in range(30, 60)]
-    copies = [patient(100 + n, grey[n]) for n in range(30)]
-    said = [0.6] * 30
-
-    new = memory(SCALE, micro_config().sequence, training, others, said)
-    old = memory(SCALE, micro_config().sequence, training, copies, said)
-
-    assert new[0].holds
-    assert not old[0].holds
-    assert old[0].value < 0.01

@@ -1,86 +1,116 @@
-"""What the items take for granted of the phantom follows from its signal equations."""
+"""A model that reads each kind as its oracle does holds; one that reads a sign where it does not show is told."""
 
-from itertools import product
+from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inference.datasets import LabelledPatient
 from inference.findings import SequenceKind, Verdict
-from inference.phantom.law import PhantomTruth, Sign, draw_law, sign_log_odds
-from inference.phantom.scanner.sites import draw_sequences, site_style
-from inference.phantom.tissue import lesion_tissue, marrow, signal
-from inference.wff.phantom_verification.items_sequences import HIDDEN, sequences, visible_log_odds
+from inference.phantom import PhantomConfig
+from inference.phantom.law import Sign
+from inference.phantom.subject import draw_subject
+from inference.wff.phantom_verification.findings import Finding, Judgement
+from inference.wff.phantom_verification.items_sequences import sequences
 from inference.wff.phantom_verification.scale import quick_scale
+from inference.wff.phantom_verification.visibility import ShownLesion, Visibility, shown_lesion
 
-SIGNALS = (Sign.T1_DARK, Sign.FS_BRIGHT)
-PLAIN_TO_SEE = 0.3  # of the signal of marrow
+COUNT = 240
+SCALE = quick_scale(seed=1)
+T1, T2, T2FS = SequenceKind.T1, SequenceKind.T2, SequenceKind.T2FS
+Said = Mapping[SequenceKind, NDArray[np.float64]]
 
 
-def contrast(site: int, kind: SequenceKind, sign: Sign) -> float:
-    """The largest change of a lesion by this sign, over both states of the other one, to the signal of marrow."""
-    rng = np.random.default_rng(site)
-    (sequence,) = (one for one in draw_sequences(rng, site_style(site)) if one.kind is kind)
-    changes = []
-    for other in (False, True):
-        levels = [
-            abs(sum(signal(lesion_tissue(t1_dark=dark, fs_bright=bright), sequence)))
-            for dark, bright in product((False, True), repeat=2)
-            if (bright if sign is Sign.T1_DARK else dark) is other
+class Ward:
+    """Patients as they were drawn, with what the oracle of each kind says of them."""
+
+    def __init__(self) -> None:
+        config = PhantomConfig(lesion_free_fraction=0.0, sites=(0, 2, 3))
+        subjects = [draw_subject(number, seed=3, config=config) for number in range(COUNT)]
+        self.lesions: list[ShownLesion] = [shown_lesion(one) for one in subjects]
+        self.patients = [
+            LabelledPatient(patient_id=str(n), age_years=50.0, verdict=one.truth.label, series=())
+            for n, one in enumerate(subjects)
         ]
-        changes.append(abs(levels[0] - levels[1]))
-    return max(changes) / abs(sum(signal(marrow(0.4), sequence)))
+        visibility = Visibility()
+        self.oracles = {kind: visibility.log_odds(self.lesions, kind) for kind in SequenceKind}
+
+    @property
+    def truth(self) -> NDArray[np.bool_]:
+        return np.array([one.verdict is Verdict.MALIGNANT for one in self.patients])
+
+    def sign(self, sign: Sign) -> NDArray[np.float64]:
+        return np.array([float(one.signs[list(Sign).index(sign)]) for one in self.lesions])
+
+    def judge(self, said: Said) -> list[Finding]:
+        """`said`: log-odds."""
+        readings = [{kind: float(1.0 / (1.0 + np.exp(-said[kind][n]))) for kind in said} for n in range(COUNT)]
+        return sequences(SCALE, readings, self.patients, self.lesions)
 
 
-@pytest.mark.parametrize("site", range(6))
-def test_each_kind_hides_the_sign_that_it_is_said_to_hide_and_shows_the_other(site: int) -> None:
-    for kind, sign in ((SequenceKind.T1, Sign.T1_DARK), (SequenceKind.T2FS, Sign.FS_BRIGHT)):
-        hidden, shown = HIDDEN[kind], contrast(site, kind, sign)
-
-        assert sign not in hidden
-        assert shown > PLAIN_TO_SEE
-        assert all(contrast(site, kind, other) < 0.6 * shown for other in hidden)
+@pytest.fixture(scope="module")
+def ward() -> Ward:
+    return Ward()
 
 
-def test_the_oracle_of_one_kind_knows_nothing_of_the_hidden_sign() -> None:
-    signs = draw_law(np.random.default_rng(1), 50, difficulty=1.0).signs
-    other = signs.copy()
-    column = list(Sign).index(Sign.FS_BRIGHT)
-    other[:, column] = ~other[:, column]
-
-    on_t1 = [visible_log_odds(one.astype(float), SequenceKind.T1) for one in (signs, other)]
-    on_t2 = visible_log_odds(signs.astype(float), SequenceKind.T2)
-
-    assert np.allclose(*on_t1)
-    assert np.allclose(on_t2, sign_log_odds(signs, difficulty=1.0))
+def noise(seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(size=COUNT)
 
 
-def test_a_model_that_reads_every_sign_where_it_shows_holds_and_one_that_reads_it_elsewhere_does_not() -> None:
-    scale = quick_scale(seed=1, processes=1)
-    sample = draw_law(np.random.default_rng(2), 300, difficulty=1.0)
-    patients = [
-        LabelledPatient(patient_id=str(n), age_years=50.0, verdict=verdict, series=())
-        for n, malignant in enumerate(sample.malignant)
-        for verdict in (Verdict.MALIGNANT if malignant else Verdict.BENIGN,)
+def test_a_model_that_reads_each_kind_nearly_as_its_oracle_holds(ward: Ward) -> None:
+    findings = ward.judge({kind: ward.oracles[kind] + 0.5 * noise(n) for n, kind in enumerate(SequenceKind)})
+
+    assert [one.verdict for one in findings] == [Judgement.HOLDS] * 6
+    assert "T1, which shows it best, less on T2FS" in findings[0].what
+    assert "T2FS, which shows it best, less on T1" in findings[1].what
+
+
+def test_a_model_that_reads_the_signs_of_signal_on_the_wrong_kinds_is_told(ward: Ward) -> None:
+    turned = {T1: ward.oracles[T2FS], T2: ward.oracles[T2], T2FS: ward.oracles[T1]}
+
+    findings = ward.judge(turned)
+
+    assert [one.verdict for one in findings[:2]] == [Judgement.FAILS, Judgement.FAILS]
+
+
+def test_a_model_that_knows_more_than_a_kind_shows_passes_its_oracle_and_is_told(ward: Ward) -> None:
+    leaking = {**ward.oracles, T2FS: ward.oracles[T2FS] + 4.0 * ward.truth}
+
+    findings = ward.judge(leaking)
+
+    assert [one.verdict for one in findings[2:5]] == [Judgement.HOLDS, Judgement.HOLDS, Judgement.FAILS]
+
+
+def test_kinds_are_ordered_as_their_oracles_where_those_differ_enough(ward: Ward) -> None:
+    findings = ward.judge(ward.oracles)
+
+    assert findings[5].holds
+    assert findings[5].value == 0.0
+    assert "not judged" in findings[5].beside
+
+
+def test_a_model_that_says_the_same_on_every_kind_has_none_of_the_order_of_the_oracles(ward: Ward) -> None:
+    findings = ward.judge(dict.fromkeys(SequenceKind, ward.oracles[T2FS]))
+
+    assert findings[5].verdict is Judgement.FAILS
+    assert findings[5].value == 3.0
+
+
+def test_where_the_oracles_themselves_do_not_differ_nobody_can_tell(ward: Ward) -> None:
+    """All lesions are alike in signal: the contrast says nothing of the signs, on no kind."""
+    alike = copy(ward)
+    first = alike.lesions[0]
+    alike.lesions = [
+        ShownLesion(signs=one.signs, site=one.site, tissue=first.tissue, bone=first.bone) for one in alike.lesions
     ]
-    truths = [
-        PhantomTruth(
-            label=None,
-            signs={str(sign): bool(value) for sign, value in zip(Sign, row, strict=True)},
-            log_odds_signs=None,
-            log_odds_signs_age=None,
-            lesions=(),
-        )
-        for row in sample.signs
-    ]
-    noise = np.random.default_rng(3).normal(size=300)
     said = {
-        kind: 1.0 / (1.0 + np.exp(-visible_log_odds(sample.signs.astype(float), kind) - noise)) for kind in SequenceKind
+        T1: ward.oracles[T1] + ward.sign(Sign.T1_DARK),
+        T2: ward.oracles[T2],
+        T2FS: ward.oracles[T2FS] + ward.sign(Sign.FS_BRIGHT),
     }
-    turned = {SequenceKind.T1: SequenceKind.T2FS, SequenceKind.T2FS: SequenceKind.T1, SequenceKind.T2: SequenceKind.T2}
 
-    right = sequences(scale, [{k: float(said[k][n]) for k in said} for n in range(300)], patients, truths)
-    wrong = sequences(scale, [{k: float(said[turned[k]][n]) for k in said} for n in range(300)], patients, truths)
+    findings = alike.judge(said)
 
-    assert all(one.holds for one in right)
-    assert [one.holds for one in wrong[:2]] == [False, False]
+    assert [one.verdict for one in findings[:2]] == [Judgement.UNSURE, Judgement.UNSURE]

@@ -2,7 +2,7 @@ import json
 
 from inference.evaluation.intervals import Estimate
 from inference.evaluation.metrics import Rate
-from inference.wff.phantom_verification.findings import Finding, Item, from_estimate, from_rate
+from inference.wff.phantom_verification.findings import Finding, Item, from_estimate, from_rate, without_interval
 from inference.wff.phantom_verification.table import as_json, markdown
 
 
@@ -24,6 +24,28 @@ def test_an_item_holds_when_all_of_its_findings_do() -> None:
 
     assert "**does not hold**" in text
     assert text.endswith("1 of 2 items hold. Not: c.\n")
+
+
+def test_what_nobody_can_tell_counts_as_not_held_and_is_named_apart() -> None:
+    estimate = Estimate(0.5, 0.2, 0.8)
+    unsure = from_estimate(Item.NO_SIGNS, "control", estimate, "<= .65", holds=True, telling=False)
+    seen = from_estimate(Item.ORACLE, "control", estimate, "<= .65", holds=False, telling=False)
+
+    text = markdown([unsure, seen, finding(Item.ORACLE), finding(Item.DOSE)], about="")
+    content = as_json([unsure], about="", recipe={})
+
+    assert "| c | control | 0.500 (0.200 to 0.800) | <= .65 | **cannot tell** |" in text
+    assert text.endswith("1 of 3 items hold. Not: b. Cannot tell: c.\n")
+    assert not unsure.holds
+    assert content["holds"] is False
+    assert content["findings"][0]["holds"] is False
+    assert content["findings"][0]["verdict"] == "cannot tell"
+
+
+def test_a_number_without_interval_says_that_there_is_none() -> None:
+    text = markdown([without_interval(Item.PIPELINE, "worst corner, pixels", 0.25, "< 1", holds=True)], about="")
+
+    assert "| a | worst corner, pixels | 0.250 (no interval) | < 1 | holds |" in text
 
 
 def test_a_rate_has_its_counts_and_its_wilson_interval_beside_it() -> None:
