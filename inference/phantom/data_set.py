@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inference.datasets import INDEX, DataSetWriter, LabelledPatient, LabelledSeries, SpineRegion, open_data_set
 from inference.durable_files import write_text
+from inference.phantom.identity import versions
 from inference.phantom.law import PhantomTruth
 from inference.phantom.lesions.families import Look
 from inference.phantom.painted_so_far import PaintedSoFar
@@ -54,7 +55,7 @@ def make_data_set(
     painted. The numbers of the patients must differ between sets.
     """
     wanted = _wanted(sets)
-    recipe = json.dumps([asdict(one) for one in sets], sort_keys=True)
+    recipe = json.dumps({"versions": versions(), "sets": [asdict(one) for one in sets]}, sort_keys=True)
     patients, journal = _kept(folder, recipe, wanted), PaintedSoFar(folder)
     there = {one.patient_id for one in patients}
     missing = [one for name, one in wanted.items() if name not in there]
@@ -91,7 +92,8 @@ def _kept(folder: Path, recipe: str, wanted: Mapping[str, _Wanted]) -> list[Labe
     if not file.exists() or file.read_text() != recipe:
         return []
     kept = open_data_set(folder) if (folder / INDEX).exists() else PaintedSoFar(folder).patients()
-    if not kept or not all(one.patient_id in wanted for one in kept):
+    whole = [one for one in kept if all(series.file.exists() for series in one.series)]
+    if len(whole) < len(kept) or not kept or not all(one.patient_id in wanted for one in kept):
         return []
     return kept if _as_painted_today(kept[0], *wanted[kept[0].patient_id]) else []
 
@@ -107,6 +109,8 @@ def _begin(folder: Path, recipe: str, kept: Sequence[LabelledPatient]) -> DataSe
 
 def _as_painted_today(stored: LabelledPatient, number: int, recipe: PhantomSet) -> bool:
     phantom = generate_patient(number, seed=recipe.seed, config=recipe.config)
+    if len(stored.series) != len(phantom.series):
+        return False
     return replace(stored, series=()) == _labelled(phantom, ()) and all(
         painted.boxes == series.boxes and np.array_equal(windowed(painted), series.images())
         for painted, series in zip(phantom.series, stored.series, strict=True)

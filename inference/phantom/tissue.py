@@ -88,7 +88,7 @@ def lesion_tissue(*, t1_dark: bool, fs_bright: bool, fatty: bool) -> Tissue:
         return Tissue(0.95, 1600.0, 100.0) if fs_bright else Tissue(0.56, 1250.0, 62.0)
     if fatty:
         return Tissue(1.15, 720.0, 170.0, 0.47) if fs_bright else Tissue(1.05, 700.0, 80.0, 0.78)
-    return Tissue(1.0, 540.0, 160.0) if fs_bright else Tissue(0.9, 330.0, 55.0)
+    return Tissue(1.05, 440.0, 160.0) if fs_bright else Tissue(0.9, 330.0, 55.0)
 
 
 def blend(first: Tissue, second: Tissue, part: float) -> Tissue:

@@ -104,8 +104,9 @@ def _yielding(canal: Canal, push: _Push, *, push_sac: bool) -> Canal:
     wanted = np.maximum(wanted, 0.0)
     moved = np.minimum(wanted, np.maximum(back - cord_back, 0.0))
     squeezed = np.minimum((wanted - moved) / 2.0, (1.0 - _LEAST_CORD) * canal.cord_depth)
-    room = np.maximum(canal.sac_width - canal.cord_width - _FLUID_MM, 0.0)
-    from_side = np.where(push.side != 0, canal.cord_width + _FLUID_MM - push.aside, 0.0)
+    away = -push.side * canal.cord_aside  # how far another mass has pushed it that way already
+    room = np.maximum(canal.sac_width - canal.cord_width - _FLUID_MM - away, 0.0)
+    from_side = np.where(push.side != 0, canal.cord_width + _FLUID_MM - push.aside - away, 0.0)
     from_side = np.maximum(from_side, 0.0)
     aside = np.minimum(from_side, room)
     narrowed = np.minimum((from_side - aside) / 2.0, (1.0 - _LEAST_CORD) * canal.cord_width)

@@ -33,7 +33,12 @@ def main(
     seed: Annotated[int, typer.Option(help="of the phantom, the splits, the weights and the batches")] = 1,
     processes: Annotated[int, typer.Option(min=1, help="set OMP_NUM_THREADS=1 beside it")] = 4,
     real_study: Annotated[
-        Path | None, typer.Option(help="folder of a real study without a known tumour; the card tells what is said")
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="folder of a real study without a known tumour; the card tells what is said",
+        ),
     ] = None,
 ) -> None:
     """Train the demo bundle on the synthetic phantom, measure it, and write it."""
@@ -46,8 +51,9 @@ def main(
         real_study=real_study,
     )
     steps = f"--detector-steps {recipe.settings.detector.steps} --classifier-steps {recipe.settings.sequence.steps}"
+    study = "" if real_study is None else " --real-study FOLDER"
     cohort = f"--patients {patients} --measured {measured}"
-    command = f"python -m inference.wff.demo_bundle {cohort} {steps} --seed {seed} --processes {processes}"
+    command = f"python -m inference.wff.demo_bundle {cohort} {steps} --seed {seed} --processes {processes}{study}"
     console = Console(stderr=True)
     with Bars(console) as display:
         identity = make(recipe, work, out, display, command=command.split())

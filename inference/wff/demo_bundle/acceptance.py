@@ -5,7 +5,7 @@ from typing import Final
 
 from inference.evaluation.intervals import Estimate
 from inference.evaluation.results import Evaluation
-from inference.findings import Findings, Verdict
+from inference.findings import Findings, Status, Verdict
 from inference.wff.evaluation.hits import Measured
 
 _LEAST_HIT: Final = 0.9  # of patients with a lesion
@@ -64,7 +64,8 @@ def acceptance(
             Asked(
                 asked="a real study without a known tumour is not called malignant",
                 measured=real_study.status if decision is None else f"{decision.verdict}",
-                met=decision is None or decision.verdict is not Verdict.MALIGNANT,
+                met=real_study.status is not Status.NOT_ANALYSED
+                and (decision is None or decision.verdict is not Verdict.MALIGNANT),
             )
         )
     return lines

@@ -8,6 +8,7 @@ from inference.evaluation.metrics import Rate, area_under_roc
 from inference.evaluation.results import Evaluation
 from inference.evaluation.subject import PHANTOM_HEADING
 from inference.findings import Findings
+from inference.phantom.identity import GENERATOR
 from inference.wff.config import FusionConfig
 from inference.wff.demo_bundle.acceptance import acceptance
 from inference.wff.demo_bundle.cohorts import Cohorts, Oracle, ask_oracle
@@ -75,6 +76,7 @@ def extras_of(
             "images_alone": {"area": asdict(images), "oracle_area": unseen.oracle_area, "share_of_oracle": share},
             "acceptance": [asdict(one) for one in asked],
             "phantom": asdict(cohorts),
+            "generator": GENERATOR,
         },
     )
 

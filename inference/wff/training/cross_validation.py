@@ -2,7 +2,7 @@
 
 For each candidate and fold both nets and the age table are fitted to the patients outside the fold, and the fold is
 read with them. The readings of all folds together, each patient once and by a model that has not seen them, choose tau
-and the weights; the candidate with the least log loss then wins.
+and the weights; the candidate with the least log loss then wins. Without a refit only the first fold is left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateResult:
-    """One candidate on the readings of all folds, at the tau and the weights that suit it best."""
+    """One candidate on the readings of the folds left out, at the tau and the weights that suit it best."""
 
     number: int  # from 1
     overrides: Mapping[str, Any]
@@ -61,7 +61,7 @@ def cross_validate(where: Fitting, settings: TrainingSettings, splits: Splits) -
     return CrossValidated(candidates=results, chosen=min(results, key=lambda one: one.log_loss))
 
 
-def left_out_folds(settings: TrainingSettings, splits: Splits) -> int:
+def _left_out_folds(settings: TrainingSettings, splits: Splits) -> int:
     """How many folds are left out in turn."""
     return len(splits.folds) if settings.cross_validation.refit else 1
 
@@ -77,7 +77,7 @@ def settings_of_candidate(settings: TrainingSettings, number: int) -> TrainingSe
 
 def _candidate(where: Fitting, settings: TrainingSettings, splits: Splits, number: int) -> CandidateResult:
     own = settings_of_candidate(settings, number)
-    folds = [_fold(where, number, own, splits, n) for n in range(left_out_folds(settings, splits))]
+    folds = [_fold(where, number, own, splits, n) for n in range(_left_out_folds(settings, splits))]
     where.display.say(f"candidate {number}: choosing tau and the weights")
     tau = choose_tau([one for fold in folds for one in fold.detected])
     base = replace(own.config.fusion, tau=tau)

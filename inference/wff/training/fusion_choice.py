@@ -1,5 +1,7 @@
 """The choice of tau and of the weights of Eq. 1, on patients whom the networks have not learned from."""
 
+import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,16 +23,17 @@ def choose_tau(detected: Sequence[DetectedPatient]) -> float:
     """The threshold that hits most patients' lesions with at most one false box, on average, in a lesion-free patient.
 
     That is the point of the FROC curve at one false positive per patient, by which detectors are compared: a lesion
-    without a detection has no say in any vote, and a false box is seen by whoever reads the images. Of thresholds that
-    hit no more than one patient less, and of all where there are fewer than 10 lesion-free patients, the best F1 of
-    boxes over all slices is taken: it counts the false boxes of patients with a lesion too, so that one lesion that is
-    hardly seen lets no flood of boxes in. Where no threshold keeps to one false box, it is the highest. A choice of
-    ours.
+    without a detection has no say in any vote, and a false box is seen by whoever reads the images. The mean of the
+    lesion-free patients keeps to the limit with its standard error: a threshold that just keeps to it on these patients
+    would exceed it on others every other time. Of thresholds that hit no more than one patient less, and of all where
+    there are fewer than 10 lesion-free patients, the best F1 of boxes over all slices is taken: it counts the false
+    boxes of patients with a lesion too, so that one lesion that is hardly seen lets no flood of boxes in. Where no
+    threshold keeps to one false box, it is the highest. A choice of ours.
     """
     counts = {tau: _Counts.of(detected, tau) for tau in _TAUS}
     near = list(_TAUS)
     if sum(one.patient.verdict is None for one in detected) >= _LEAST_LESION_FREE:
-        quiet = [tau for tau in _TAUS if counts[tau].false_boxes_per_lesion_free <= _MOST_FALSE_BOXES] or [_TAUS[-1]]
+        quiet = [tau for tau in _TAUS if counts[tau].likely_false_boxes <= _MOST_FALSE_BOXES] or [_TAUS[-1]]
         most = max(counts[tau].hit for tau in quiet)
         near = [tau for tau in quiet if counts[tau].hit >= most - 1]
     return max(near, key=lambda tau: counts[tau].f1_of_boxes)
@@ -41,7 +44,7 @@ class _Counts:
     """Over patients, at one threshold."""
 
     hit: int  # patients with a lesion that is hit
-    false_boxes_per_lesion_free: float
+    likely_false_boxes: float  # per lesion-free patient: the mean and its standard error
     f1_of_boxes: float  # of planted boxes: a second detection on one is neither right nor wrong
 
     @classmethod
@@ -53,9 +56,16 @@ class _Counts:
         free = [wrong for one, (_, wrong, _) in zip(detected, counts, strict=True) if one.patient.verdict is None]
         return cls(
             hit=sum(right > 0 for right, _, _ in counts),
-            false_boxes_per_lesion_free=sum(free) / max(1, len(free)),
+            likely_false_boxes=_mean_and_error(free),
             f1_of_boxes=2 * found / max(1, 2 * found + wrong + missed),
         )
+
+
+def _mean_and_error(counts: Sequence[int]) -> float:
+    """The mean plus its standard error; 0 of fewer than two counts."""
+    if len(counts) < 2:
+        return 0.0
+    return statistics.mean(counts) + statistics.stdev(counts) / math.sqrt(len(counts))
 
 
 def weights_with_least_loss(classified: Sequence[ClassifiedPatient], base: FusionConfig) -> FusionConfig:

@@ -104,7 +104,7 @@ def _what_it_is(made: Made) -> str:
 
 
 def _data_rows(made: Made) -> list[tuple[str, str, str]]:
-    trained, held_out = cohort_rows(made.splits.training), cohort_rows(made.splits.held_out)
+    trained, held_out = cohort_rows(made.learned_from), cohort_rows(made.splits.held_out)
     return [(name, value, other) for (name, value), (_, other) in zip(trained, held_out, strict=True)]
 
 
@@ -136,8 +136,8 @@ def _who_was_read(made: Made) -> str:
     if made.settings.cross_validation.refit:
         return f"{len(folds)} folds by patient; each patient read by a model that has not seen them."
     return (
-        f"One part of {len(folds)}, {len(folds[0])} of the patients told above as trained on, was left out of the "
-        "training of the networks and read by them; there was no other round and no training on all."
+        f"One part of {len(folds)}, {len(folds[0])} more patients than are told above, was left out of the training "
+        "and read by the networks; there was no other round and no training on all."
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inference.data_facts import DataFacts
+from inference.datasets import LabelledPatient
 from inference.evaluation.results import Evaluation
 from inference.splits import Splits
 from inference.wff.model import WffModel
@@ -29,8 +30,18 @@ class Made:
     data: DataFacts
     splits: Splits
     crossed: CrossValidated
-    model: WffModel  # fitted to all training patients, with the chosen tau and weights
+    model: WffModel  # fitted to `learned_from`, with the chosen tau and weights
     evaluation: Evaluation  # on the held-out patients
     command: Sequence[str]
     starting_weights: Mapping[str, StartingWeights] = field(default_factory=dict)  # by net; none: at random
     extras: Extras = field(default_factory=Extras)
+
+    @property
+    def learned_from(self) -> list[LabelledPatient]:
+        """Whom the shipped nets and the age table were fitted to."""
+        return self.splits.training if self.settings.cross_validation.refit else self.splits.without(0)
+
+    @property
+    def chosen_on(self) -> list[LabelledPatient]:
+        """Whom tau and the weights have seen and the shipped nets have not; nobody where all folds were trained on."""
+        return [] if self.settings.cross_validation.refit else list(self.splits.folds[0])

@@ -78,10 +78,11 @@ def _metadata(made: Made) -> dict[str, object]:
             "initial_weights": {net: asdict(one) for net, one in made.starting_weights.items()},
             "data_sha256": made.data.sha256,
             "split_sha256": made.splits.sha256,
-            "training_patients": class_counts(made.splits.training),
+            "training_patients": class_counts(made.learned_from),
+            "chosen_on_patients": class_counts(made.chosen_on),
             "held_out_patients": class_counts(made.splits.held_out),
             "images_sha256": {
-                TRAINING: made.data.images_of(made.splits.training),
+                TRAINING: made.data.images_of(made.splits.training),  # tau and the weights have seen all of them
                 HELD_OUT: made.data.images_of(made.splits.held_out),
             },
         },
@@ -96,10 +97,10 @@ def _detector(made: Made) -> dict[str, object]:
 
 
 def _trained_on(made: Made) -> str:
-    counts = class_counts(made.splits.training)
-    return (
-        f"{sum(counts.values())} {made.data.patients}: {', '.join(f'{count} {name}' for name, count in counts.items())}"
-    )
+    counts = class_counts(made.learned_from)
+    chosen = f"; tau and weights chosen on {len(made.chosen_on)} others" if made.chosen_on else ""
+    classes = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{sum(counts.values())} {made.data.patients}: {classes}{chosen}"
 
 
 def _validated_on(made: Made) -> str:

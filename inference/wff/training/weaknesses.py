@@ -35,7 +35,7 @@ def parts_without_weight(fusion: FusionConfig) -> list[str]:
 
 
 def _of_size(made: Made) -> Iterator[str]:
-    training, cohort = len(made.splits.training), made.evaluation.cohort
+    training, cohort = len(made.learned_from), made.evaluation.cohort
     if training < _PAPER_TRAINING and not made.data.is_phantom:
         yield f"- Trained on {training} patients; the published study had {_PAPER_TRAINING}."
     fewest = min(cohort.benign, cohort.malignant)
@@ -47,7 +47,7 @@ def _of_size(made: Made) -> Iterator[str]:
 
 
 def _of_origin(made: Made) -> Iterator[str]:
-    patients = [*made.splits.training, *made.splits.held_out]
+    patients = [*made.learned_from, *made.splits.held_out]
     sites = sites_of(patients)
     if len(sites) == 1:
         yield "- All patients are of one site: how it does with another scanner or protocol is unknown."
@@ -55,7 +55,7 @@ def _of_origin(made: Made) -> Iterator[str]:
         yield "- No site is stated for any patient: how it does with another scanner or protocol is unknown."
     yield NO_EXTERNAL_TEST
     for kind in SequenceKind:
-        if not any(series.kind is kind for patient in made.splits.training for series in patient.series):
+        if not any(series.kind is kind for patient in made.learned_from for series in patient.series):
             yield f"- No {kind} series was trained on; the node will analyse them all the same."
     share = made.evaluation.cohort.prevalence
     yield (
@@ -65,7 +65,7 @@ def _of_origin(made: Made) -> Iterator[str]:
 
 
 def _of_labels(made: Made) -> Iterator[str]:
-    patients = made.splits.training
+    patients = made.learned_from
     if all(patient.verdict is not None for patient in patients):
         yield "- No patient without a lesion was trained on: false alarms in healthy spines are to be expected."
     if not made.evaluation.cohort.lesion_free:

@@ -49,6 +49,18 @@ def test_the_cord_yields_to_the_side_that_a_dumbbell_leaves_it(seed: int) -> Non
     assert (-side * moved).max() > 0.5
 
 
+@pytest.mark.parametrize("region", [SpineRegion.CERVICAL, SpineRegion.THORACIC])
+@pytest.mark.parametrize("others", [(Sign.CORTICAL_BREAK,), (Sign.DIFFUSE, Sign.EPIDURAL_MASS)])
+def test_however_many_parts_of_a_lesion_push_it_the_cord_stays_in_the_sac(
+    others: tuple[Sign, ...], region: SpineRegion
+) -> None:
+    for seed in range(6):
+        after = canal_of(scene_with(Sign.DUMBBELL, *others, *WATERY, seed=seed, region=region))
+
+        assert (np.abs(after.cord_aside) + after.cord_width <= after.sac_width + 0.3)[after.cord_width > 1.0].all()
+        assert (after.cord_width >= 0.3 * scene_with(seed=seed, region=region).canal.cord_width).all()
+
+
 def test_far_from_the_mass_the_canal_is_as_it_was() -> None:
     scene = scene_with(Sign.EPIDURAL_MASS, *WATERY, region=SpineRegion.THORACIC)
     height = scene.lesions[0].vertebra.frame.origin_mm[2]

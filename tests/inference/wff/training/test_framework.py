@@ -231,4 +231,8 @@ def test_without_a_refit_the_nets_that_have_not_seen_the_first_fold_are_the_bund
     chosen = written(tmp_path / "run", "cross_validation.json")["candidates"][0]["performance"]
     assert sum(chosen["counts"].values()) == sum(name[0] == "P" and int(name[1:]) < 8 for name in splits["folds"][0])
     card = (tmp_path / "run" / "bundle" / "MODEL_CARD.md").read_text()
-    assert f"One part of 2, {len(splits['folds'][0])} of the patients told above as trained on, was left out" in card
+    assert f"One part of 2, {len(splits['folds'][0])} more patients than are told above, was left out" in card
+    metadata = open_bundle(tmp_path / "run" / "bundle").metadata
+    assert sum(metadata["training"]["training_patients"].values()) == len(splits["folds"][1])
+    assert metadata["trained_on"].startswith(f"{len(splits['folds'][1])} patients")
+    assert metadata["trained_on"].endswith(f"chosen on {len(splits['folds'][0])} others")

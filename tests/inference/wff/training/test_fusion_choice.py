@@ -53,9 +53,12 @@ def test_one_patient_does_not_outweigh_the_false_boxes_of_all_others_where_the_l
     assert choose_tau([*with_lesions(60), outlier, *silent]) == pytest.approx(0.41)
 
 
-@pytest.mark.parametrize(("noisy", "tau"), [(15, 0.41), (16, 0.51)])
-def test_lesions_are_hit_until_the_lesion_free_have_more_than_one_false_box_each(noisy: int, tau: float) -> None:
-    """Half of the lesions score .5, and so do two false boxes in each of some lesion-free patients: 30 are one each."""
+@pytest.mark.parametrize(("noisy", "tau"), [(12, 0.41), (13, 0.51)])
+def test_lesions_are_hit_until_the_lesion_free_may_have_more_than_one_false_box_each(noisy: int, tau: float) -> None:
+    """Half of the lesions score .5, and so do two false boxes in each of some lesion-free patients.
+
+    In 12 of 30 they are .80 on average with a standard error of .18, in 13 of 30 .87 with .18.
+    """
     patients = [*with_lesions(15), *with_lesions(15, right=0.5)]
     free = [scored(f"F{n}", None, right=0.0, wrong=0.5, wrong_slices=2) for n in range(noisy)]
     silent = [scored(f"S{n}", None, right=0.0, wrong=0.05) for n in range(30 - noisy)]
