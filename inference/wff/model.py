@@ -19,7 +19,7 @@ from inference.wff.networks.detector import Detector
 from inference.wff.networks.devices import Numerics, settle
 from inference.wff.networks.frozen_classifier import FrozenClassifier
 from inference.wff.networks.frozen_detector import FrozenDetector
-from inference.wff.networks.second_look import Find, SecondLook
+from inference.wff.networks.second_look import AT_ONCE, Find, SecondLook
 from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.networks.static_shapes import accelerated
 from inference.wff.networks.workers import Workers
@@ -141,7 +141,8 @@ class WffModel:
         example = example.contiguous(memory_format=torch.channels_last)
         self.frozen.run_dense = accelerated(self.frozen.dense, example, self._placement.compile)
         if self.full is not self.frozen:
-            self.full(example[:1])
+            for count in range(1, AT_ONCE + 1) if self.device.type == "cuda" else (1,):
+                self.full(example[:count])
         self.detect(np.zeros((1, size, size), dtype=np.uint8))
         clip = self.config.sequence
         self._classifier([torch.zeros(clip.clip_slices, clip.clip_size, clip.clip_size)])

@@ -47,7 +47,7 @@ class SliceDetector:
         self.batch = batch
 
     def __call__(self, parts: Sequence[Images]) -> list[SliceBoxes]:
-        """Runs of slices, each run of one size -> boxes of every slice, best first. One wait for the device."""
+        """Runs of slices, each run of one size -> boxes of every slice, best first. Waits for the device."""
         squares = [letterbox(part, self._image_size, device=self._device) for part in parts]
         found = detections_of(self._halving(torch.cat([x for x, _ in squares])).cpu())
         frames = [frame for x, frame in squares for _ in range(len(x))]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+AT_ONCE = 4  # slices in full precision: it takes more memory, and each size of a batch is planned for once
 MARGIN = 0.1  # how far below tau half precision may score a slice that full precision lets vote, see docs/speed.md
 
 Find = Callable[[Tensor], Tensor]  # images (B, 3, S, S) -> what `FrozenDetector` gives
@@ -27,10 +28,11 @@ class SecondLook:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """images (B, 3, S, S) -> (B, M, 6): corners, label, score. Waits for the device, once."""
+        """images (B, 3, S, S) -> (B, M, 6): corners, label, score. Waits for the device."""
         found = self._quick(images)
         best = found[..., 5].amax(dim=1).clamp(min=self._unseen)
         again = (best >= self._least).nonzero()[:, 0]
-        if len(again):
-            found[again] = self._full(images[again])
+        for part in torch.split(again, AT_ONCE):
+            if len(part):
+                found[part] = self._full(images[part])
         return found
