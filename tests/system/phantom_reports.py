@@ -65,7 +65,7 @@ def save(objects: Sequence[ReportObject], folder: Path) -> list[Path]:
 
 
 def _true_lesions(patient: PhantomPatient, study: Study) -> list[Lesion]:
-    """On every fourth image with a lesion: enough to tell whether each is on its own."""
+    """On every third image with a lesion: enough to tell whether each is on its own."""
     found = [
         Lesion(
             image=used.images[position],
@@ -80,4 +80,4 @@ def _true_lesions(patient: PhantomPatient, study: Study) -> list[Lesion]:
         for position, boxes in enumerate(series.boxes)
         for box in boxes
     ]
-    return found[::4]
+    return found[::3]
