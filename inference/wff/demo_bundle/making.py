@@ -19,9 +19,10 @@ from inference.wff.patients import DetectedPatient, detect_all
 from inference.wff.pipeline import WffPipeline
 from inference.wff.training.display import Display
 from inference.wff.training.framework import prepare, train_framework
+from inference.wff.training.presets import demo_settings
 from inference.wff.training.report import Extras
 from inference.wff.training.run_folder import BUNDLE, open_run_folder
-from inference.wff.training.settings import BundleSettings, ComputeSettings, TrainingSettings, demo_settings
+from inference.wff.training.settings import BundleSettings, ComputeSettings, TrainingSettings
 
 NAME: Final = "wff-demo-phantom"
 VERSION: Final = "2.1.0"

@@ -5,6 +5,7 @@ from typing import Final
 
 from inference.runtime import Device
 from inference.wff.config import demo_config
+from inference.wff.training.presets import demo_settings, micro_settings
 from inference.wff.training.settings import (
     Architecture,
     ComputeSettings,
@@ -13,8 +14,6 @@ from inference.wff.training.settings import (
     Schedule,
     SequenceTraining,
     TrainingSettings,
-    demo_settings,
-    micro_settings,
 )
 
 RESAMPLES: Final = 2000

@@ -21,13 +21,12 @@ from inference.wff.phantom_verification.scale import Scale
 from inference.wff.phantom_verification.side_by_side import Training, train_side_by_side
 from inference.wff.reading import DetectedBox
 from inference.wff.training.detections_file import load_detections, save_detections
-from inference.wff.training.detector_task import DetectorTask
+from inference.wff.training.detector_task import DetectorTask, labelled_slices
 from inference.wff.training.display import Display
-from inference.wff.training.engine import Plan, finished_net
-from inference.wff.training.fit import Fitting, device_of, fit
+from inference.wff.training.engine import finished_net
+from inference.wff.training.fit import Fitting, fit, plan_of
 from inference.wff.training.fusion_choice import choose_tau, weights_with_least_loss
-from inference.wff.training.sequence_task import SequenceTask
-from inference.wff.training.settings import DetectorTraining, SequenceTraining, TrainingSettings
+from inference.wff.training.sequence_task import SequenceTask, labelled_sequences
 
 _WHOLE: Final = "framework"
 _CERTAIN: Final = 1.0  # score of a planted box
@@ -77,9 +76,13 @@ def train_everything(where: Workplace, training: Cohort, courses: Sequence[Cours
     classifier = SequenceTask(
         config=settings.config.sequence, settings=settings.sequence, data=training.folder, patients=names
     )
+    plans = (
+        plan_of(settings, settings.detector, labelled_slices(training.patients)),
+        plan_of(settings, settings.sequence, labelled_sequences(training.patients)),
+    )
     trainings = [
-        Training(f"{_WHOLE}/detector", detector, _plan(settings, settings.detector), where.run / _WHOLE / "detector"),
-        Training(f"{_WHOLE}/sequence", classifier, _plan(settings, settings.sequence), where.run / _WHOLE / "sequence"),
+        Training(f"{_WHOLE}/detector", detector, plans[0], where.run / _WHOLE / "detector"),
+        Training(f"{_WHOLE}/sequence", classifier, plans[1], where.run / _WHOLE / "sequence"),
         *(_training_of(where, course) for course in courses),
     ]
     train_side_by_side(trainings, processes=where.processes, display=where.display)
@@ -151,20 +154,8 @@ def _training_of(where: Workplace, course: Course) -> Training:
         data=course.data,
         patients=tuple(patient.patient_id for patient in course.learned),
     )
-    return Training(course.name, task, _plan(settings, sequence), where.run / course.name)
-
-
-def _plan(settings: TrainingSettings, task: DetectorTraining | SequenceTraining) -> Plan:
-    return Plan(
-        steps=task.steps,
-        batch=task.batch,
-        optimiser=task.optimiser,
-        compute=settings.compute,
-        seed=settings.seed,
-        checkpoint_every=settings.checkpoint_every,
-        log_every=settings.log_every,
-        device=device_of(settings.compute),
-    )
+    plan = plan_of(settings, sequence, labelled_sequences(course.learned))
+    return Training(course.name, task, plan, where.run / course.name)
 
 
 def _read(frozen: FrozenClassifier, net: SequenceClassifier, series: LabelledSeries) -> float | None:

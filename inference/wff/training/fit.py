@@ -55,13 +55,13 @@ def fit(where: Fitting, stage: str, settings: TrainingSettings, patients: Sequen
         where,
         f"{stage}/detector",
         DetectorTask(config=config.detector, settings=settings.detector, data=where.data, patients=names),
-        _plan(settings, settings.detector, labelled_slices(patients)),
+        plan_of(settings, settings.detector, labelled_slices(patients)),
     )
     classifier = _trained(
         where,
         f"{stage}/sequence",
         SequenceTask(config=config.sequence, settings=settings.sequence, data=where.data, patients=names),
-        _plan(settings, settings.sequence, labelled_sequences(patients)),
+        plan_of(settings, settings.sequence, labelled_sequences(patients)),
     )
     if not isinstance(detector, Detector) or not isinstance(classifier, SequenceClassifier):
         raise TypeError("training returned another net than its task builds")
@@ -127,7 +127,8 @@ def _trained(where: Fitting, stage: str, task: Task[Any], plan: Plan) -> nn.Modu
     return net
 
 
-def _plan(settings: TrainingSettings, task: DetectorTraining | SequenceTraining, items_per_epoch: int) -> Plan:
+def plan_of(settings: TrainingSettings, task: DetectorTraining | SequenceTraining, items_per_epoch: int) -> Plan:
+    """Of one net: as many steps as its settings name, or as its epochs of so many items take."""
     steps = task.steps or max(1, round(task.epochs * items_per_epoch / task.batch))
     return Plan(
         steps=steps,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from inference.errors import SettingsError
-from inference.wff.training.settings import Candidate, Preset, TrainingSettings, settings_of
+from inference.wff.training.presets import settings_of
+from inference.wff.training.settings import Candidate, Preset, TrainingSettings
 from inference.wff.training.tables import comment_of, keys_of, overridden
 
 _MAY_DIFFER: Final = ("detector", "sequence", "architecture")  # between candidates

@@ -12,7 +12,7 @@ from inference.wff.config import demo_config
 from inference.wff.demo_bundle.cohorts import SEEN_SITES, UNSEEN_LOOK, UNSEEN_SITES, demo_cohorts
 from inference.wff.demo_bundle.making import Recipe, demo_recipe, make
 from inference.wff.training.display import Silent
-from inference.wff.training.settings import micro_settings
+from inference.wff.training.presets import micro_settings
 from inference.wff.weights import load_model
 
 SMALL = PhantomConfig(matrix=64, minimum_slices=6, maximum_slices=6)

@@ -12,8 +12,9 @@ from inference.runtime import Device
 from inference.wff.phantom_verification.side_by_side import Training, train_side_by_side
 from inference.wff.training.display import Silent
 from inference.wff.training.engine import WEIGHTS, Plan
+from inference.wff.training.presets import micro_settings
 from inference.wff.training.sequence_task import SequenceTask
-from inference.wff.training.settings import ComputeSettings, micro_settings
+from inference.wff.training.settings import ComputeSettings
 
 SETTINGS = micro_settings()
 

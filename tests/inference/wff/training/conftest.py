@@ -9,8 +9,9 @@ from inference.datasets import DataSetWriter, LabelledPatient, SpineRegion
 from inference.findings import Box, SequenceKind, Verdict
 from inference.wff.training.display import Silent
 from inference.wff.training.framework import prepare, train_framework
+from inference.wff.training.presets import micro_settings
 from inference.wff.training.run_folder import open_run_folder
-from inference.wff.training.settings import Candidate, TrainingSettings, micro_settings
+from inference.wff.training.settings import Candidate, TrainingSettings
 
 COMMAND = ["spinenode", "train", "wff", "--data", "/home/somebody/data", "--out", "run"]
 _MICRO = micro_settings()

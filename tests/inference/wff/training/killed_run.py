@@ -15,7 +15,8 @@ import torch
 
 from inference.wff.training import checkpoint, fit, trained_bundle
 from inference.wff.training.journal import JournalWriter
-from inference.wff.training.settings import TrainingSettings, micro_settings
+from inference.wff.training.presets import micro_settings
+from inference.wff.training.settings import TrainingSettings
 from tests.inference.wff.training.conftest import train_in
 
 SETTINGS: TrainingSettings = micro_settings()  # a checkpoint every 2 of 4 steps

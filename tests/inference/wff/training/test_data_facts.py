@@ -11,7 +11,7 @@ from inference.data_part import open_data_part
 from inference.datasets import open_data_set
 from inference.errors import LabelsError
 from inference.wff.training.framework import prepare
-from inference.wff.training.settings import micro_settings
+from inference.wff.training.presets import micro_settings
 from tests.inference.wff.training.conftest import write_cohort
 
 

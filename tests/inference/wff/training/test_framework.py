@@ -24,8 +24,9 @@ from inference.splits import read_splits
 from inference.wff.training import cross_validation, fit, framework
 from inference.wff.training.framework import prepare
 from inference.wff.training.journal import read_metrics
+from inference.wff.training.presets import micro_settings
 from inference.wff.training.run_folder import open_run_folder
-from inference.wff.training.settings import ComputeSettings, Precision, TrainingSettings, micro_settings
+from inference.wff.training.settings import ComputeSettings, Precision, TrainingSettings
 from inference.wff.training.settings_file import settings_from_toml
 from inference.wff.training.tables import overridden
 from inference.wff.weights import load_model

@@ -8,7 +8,8 @@ import pytest
 from inference.bundle import open_bundle
 from inference.wff.config import FusionConfig
 from inference.wff.training.augmentation import NO_GREY_CHANGES, ClipMovement
-from inference.wff.training.settings import TrainingSettings, micro_settings
+from inference.wff.training.presets import micro_settings
+from inference.wff.training.settings import TrainingSettings
 from inference.wff.training.weaknesses import parts_without_weight
 from tests.inference.wff.training.conftest import train_in
 

@@ -7,7 +7,7 @@ from inference.errors import TrainingError
 from inference.wff.training.augmentation import ClipMovement
 from inference.wff.training.display import Silent
 from inference.wff.training.overfit import Overfitted, overfit
-from inference.wff.training.settings import micro_settings
+from inference.wff.training.presets import micro_settings
 
 
 def test_the_loss_of_both_nets_falls_on_four_patients(cohort: Path, tmp_path: Path) -> None:

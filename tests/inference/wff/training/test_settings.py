@@ -8,16 +8,8 @@ import pytest
 
 from inference.errors import SettingsError
 from inference.wff.config import Norm, demo_config, paper_config
-from inference.wff.training.settings import (
-    Candidate,
-    CrossValidation,
-    OptimiserKind,
-    Preset,
-    Schedule,
-    micro_settings,
-    paper_settings,
-    settings_of,
-)
+from inference.wff.training.presets import micro_settings, paper_settings, settings_of
+from inference.wff.training.settings import Candidate, CrossValidation, OptimiserKind, Preset, Schedule
 from inference.wff.training.settings_file import read_settings, settings_as_toml, settings_from_toml
 
 

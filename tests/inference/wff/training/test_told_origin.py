@@ -18,7 +18,8 @@ from inference.wff.networks.detector import Detector
 from inference.wff.networks.sequence_classifier import SequenceClassifier
 from inference.wff.training.framework import prepare
 from inference.wff.training.initial_weights.names import Purpose, must_be_given
-from inference.wff.training.settings import Candidate, TrainingSettings, micro_settings
+from inference.wff.training.presets import micro_settings
+from inference.wff.training.settings import Candidate, TrainingSettings
 from inference.wff.training.tables import overridden
 from tests.inference.wff.training.conftest import train_in
 
