@@ -25,7 +25,7 @@ from inference.wff.training.run_folder import BUNDLE, open_run_folder
 from inference.wff.training.settings import BundleSettings, ComputeSettings, TrainingSettings
 
 NAME: Final = "wff-demo-phantom"
-VERSION: Final = "2.1.0"
+VERSION: Final = "2.2.0"
 _LICENSE: Final = """Copyright the SpineNode authors
 
 Licensed under the Apache License, Version 2.0. You may obtain a copy of the License at

@@ -5,6 +5,7 @@ from typing import Final
 
 from inference.runtime import Device
 from inference.wff.config import demo_config
+from inference.wff.training.augmentation import WHOLE_FIELD_OF_VIEW, GreyChanges
 from inference.wff.training.presets import demo_settings, micro_settings
 from inference.wff.training.settings import (
     Architecture,
@@ -110,6 +111,9 @@ def _small_settings(*, seed: int) -> TrainingSettings:
             demo.detector,
             steps=3000,
             batch=12,
+            # its images all show a whole square
+            field_of_view=WHOLE_FIELD_OF_VIEW,
+            grey_values=GreyChanges(),
             optimiser=replace(adamw, learning_rate=1.5e-3, weight_decay=1e-2, warmup_steps=100),
         ),
         # few patients are soon known by heart: more decay, more dropout, boxes that wander

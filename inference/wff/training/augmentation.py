@@ -1,10 +1,9 @@
-"""What training does to slices: MultiScale-SelfCutMix of the paper, scale, shift and grey-value changes.
+"""What training does to slices and clips: a narrower field of view, movement, other grey values.
 
 All functions take the generator they draw from. Images are (Y, X) float32 grey values 0..255; boxes (n, 4) float32 as
 x0, y0, x1, y1 in pixels.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,25 +20,23 @@ _LARGEST_FACTOR = 100.0  # of a size or a grey value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SelfCutMix:
-    """MultiScale-SelfCutMix: rescaled tumour regions of a series pasted into a slice of the same series."""
+class FieldOfView:
+    """A part of the rows and columns, where vertebrae are cut by the edge as they are in a narrow field of view."""
 
-    probability: float = key(0.5, "share of the lesion slices that get a paste", least=0.0, most=1.0)
-    maximum_pastes: int = key(2, "per slice", least=1, most=100)
-    scale: tuple[float, float] = key((0.5, 1.0), "of width and height, drawn apart (the paper's range)")
-    reach: float = key(
-        0.15, 'of the image width, round the lesions of the slice: "near the spine"', least=0.0, most=1.0
-    )
-    overlap: float = key(0.1, "IoU with every other box stays below", least=0.0, most=1.0)
-    cover: float = key(
-        0.2,
-        "share of the area of any other box that is pasted over at most: a small lesion is not hidden",
+    probability: float = key(0.0, "of a slice to be narrowed", least=0.0, most=1.0)
+    kept: tuple[float, float] = key((0.6, 1.0), "of the rows and, drawn apart, of the columns")
+    blank_probability: float = key(
+        0.5,
+        "the rest is black, as scanners fill a rectangle up to a square, instead of cut off",
         least=0.0,
-        most=1,
+        most=1.0,
     )
+    visible: float = key(0.4, "a box that keeps less of its area inside is dropped", least=0.0, most=1.0)
 
     def __post_init__(self) -> None:
-        _require_range("scale", self.scale)
+        require_range("kept", self.kept)
+        if self.kept[1] > 1.0:
+            raise ValueError(f"kept is {list(self.kept)}, expected shares of at most 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +49,7 @@ class Movement:
     visible: float = key(0.4, "a box that keeps less of its area inside the image is dropped", least=0.0, most=1.0)
 
     def __post_init__(self) -> None:
-        _require_range("scale", self.scale)
+        require_range("scale", self.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,115 +72,49 @@ class GreyChanges:
     gain: tuple[float, float] = key((0.85, 1.15), "factor of the grey values")
     noise_sd: float = key(6.0, "at most, in grey values of 0..255", least=0.0, most=255.0)
     blur_probability: float = key(0.2, "3 x 3 mean", least=0.0, most=1.0)
+    shading: float = key(
+        0.0, "at most, of each coefficient of the logarithm of a smooth coil profile", least=0.0, most=3.0
+    )
 
     def __post_init__(self) -> None:
-        _require_range("gamma", self.gamma)
-        _require_range("gain", self.gain)
+        require_range("gamma", self.gamma)
+        require_range("gain", self.gain)
 
 
-def _require_range(name: str, values: tuple[float, ...]) -> None:
+def require_range(name: str, values: tuple[float, ...]) -> None:
     if len(values) != 2 or not 0.0 < values[0] <= values[1] <= _LARGEST_FACTOR:
         raise ValueError(f"{name} is {list(values)}, expected [lowest, highest] above 0, at most {_LARGEST_FACTOR:g}")
 
 
-NO_CUT_MIX = SelfCutMix(probability=0.0)
+WHOLE_FIELD_OF_VIEW = FieldOfView(probability=0.0)
 NO_MOVEMENT = Movement(scale=(1.0, 1.0), shift=0.0)
 NO_CLIP_MOVEMENT = ClipMovement()
 NO_GREY_CHANGES = GreyChanges(gamma=(1.0, 1.0), gain=(1.0, 1.0), noise_sd=0.0, blur_probability=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A labelled tumour region cut from a slice of the same series."""
-
-    pixels: NDArray[np.float32]  # (h, w)
+def areas(boxes: Boxes) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return found
 
 
-_PASTE_ATTEMPTS = 10  # places tried before a paste is given up
-_MINIMUM_PATCH = 4  # pixels
-
-
-def cut_patches(image: NDArray[np.float32], boxes: Boxes) -> list[Patch]:
-    """The pixels under each box, edges rounded outward."""
-    patches = []
-    for x0, y0, x1, y1 in boxes:
-        pixels = image[max(0, int(y0)) : int(np.ceil(y1)), max(0, int(x0)) : int(np.ceil(x1))]
-        if min(pixels.shape) >= _MINIMUM_PATCH:
-            patches.append(Patch(pixels.copy()))
-    return patches
-
-
-def self_cut_mix(
-    image: NDArray[np.float32],
-    boxes: Boxes,
-    patches: Sequence[Patch],
-    config: SelfCutMix,
-    rng: np.random.Generator,
+def narrow(
+    image: NDArray[np.float32], boxes: Boxes, config: FieldOfView, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], Boxes]:
-    """Paste one or two rescaled tumour regions of the same series near the spine; their boxes are added.
-
-    The column of a paste lies within `reach` of the centres of the case's boxes, its row anywhere in the inner
-    80 %. Source: MultiScale-SelfCutMix of the paper; probability, count and place are chosen here.
-    """
-    if not patches or not len(boxes) or rng.random() >= config.probability:
+    """Cut the slice to a rectangle, or blank what lies outside of it. Boxes end where the rectangle does."""
+    if rng.random() >= config.probability:
         return image, boxes
-    centre_x = float(boxes[:, [0, 2]].mean())
-    mixed = image.copy()
-    room = config.cover * _areas(boxes)  # pixels of each box that may still be pasted over
-    for _ in range(int(rng.integers(1, config.maximum_pastes + 1))):
-        patch = patches[int(rng.integers(len(patches)))]
-        height, width = (max(_MINIMUM_PATCH, round(n * rng.uniform(*config.scale))) for n in patch.pixels.shape)
-        place = _free_place(mixed.shape, (height, width), centre_x, (boxes, room), config, rng)
-        if place is None:
-            continue
-        x, y = place
-        mixed[y : y + height, x : x + width] = _resized(patch.pixels, height, width)
-        pasted = np.array([[x, y, x + width, y + height]], dtype=np.float32)
-        room = np.append(room - _shared(pasted[0], boxes), config.cover * _areas(pasted))
-        boxes = np.vstack((boxes, pasted))
-    return mixed, boxes
-
-
-def _free_place(
-    shape: tuple[int, ...],
-    size: tuple[int, int],
-    centre_x: float,
-    others: tuple[Boxes, NDArray[np.float32]],
-    config: SelfCutMix,
-    rng: np.random.Generator,
-) -> tuple[int, int] | None:
-    """Top left corner (x, y) of a free place for a patch of `size` (height, width), or None.
-
-    `others`: the boxes of the slice, and the area of each that may be pasted over. A large paste can hide a small
-    lesion whole though their IoU is small; its label would then name nothing.
-    """
-    rows, columns = shape
-    boxes, room = others
-    height, width = size
-    for _ in range(_PASTE_ATTEMPTS):
-        x = round(centre_x + rng.uniform(-1, 1) * config.reach * columns - width / 2)
-        y = round(rng.uniform(0.1, 0.9) * rows - height / 2)
-        if x < 0 or y < 0 or x + width > columns or y + height > rows:
-            continue
-        placed = np.array([x, y, x + width, y + height], dtype=np.float32)
-        if overlaps(placed, boxes).max(initial=0.0) < config.overlap and (_shared(placed, boxes) <= room).all():
-            return x, y
-    return None
-
-
-def overlaps(box: NDArray[np.float32], boxes: Boxes) -> NDArray[np.float32]:
-    """IoU of one box (4,) with each of (n, 4)."""
-    shared = _shared(box, boxes)
-    union = _areas(boxes) + (box[2:] - box[:2]).prod() - shared
-    iou: NDArray[np.float32] = shared / np.maximum(union, np.float32(1e-6))
-    return iou
-
-
-def _shared(box: NDArray[np.float32], boxes: Boxes) -> NDArray[np.float32]:
-    """Area that one box (4,) has in common with each of (n, 4)."""
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    shared: NDArray[np.float32] = np.clip(high - low, 0, None).prod(axis=1)
-    return shared
+    sides = np.array(image.shape)
+    kept = np.maximum(1, np.round(sides * rng.uniform(*config.kept, size=2))).astype(int)
+    top, left = first = rng.integers(0, sides - kept + 1)
+    bottom, right = first + kept
+    clipped = np.clip(boxes, (left, top, left, top), (right, bottom, right, bottom)).astype(np.float32)
+    inside = clipped[areas(clipped) >= config.visible * np.maximum(areas(boxes), 1e-6)]
+    part = image[top:bottom, left:right]
+    if rng.random() >= config.blank_probability:
+        return part, inside - np.array((left, top, left, top), dtype=np.float32)
+    blanked = np.zeros_like(image)
+    blanked[top:bottom, left:right] = part
+    return blanked, inside
 
 
 def move(image: Tensor, boxes: Boxes, config: Movement, rng: np.random.Generator) -> tuple[Tensor, Boxes]:
@@ -203,15 +134,17 @@ def move(image: Tensor, boxes: Boxes, config: Movement, rng: np.random.Generator
     shift = np.array([shift_x, shift_y, shift_x, shift_y], dtype=np.float32) * side
     full = (boxes - side / 2) * np.float32(scale) + side / 2 + shift
     clipped = np.clip(full, 0, side).astype(np.float32)
-    kept = _areas(clipped) >= config.visible * np.maximum(_areas(full), 1e-6)
+    kept = areas(clipped) >= config.visible * np.maximum(areas(full), 1e-6)
     return moved, clipped[kept]
 
 
 def change_grey_values(x: Tensor, config: GreyChanges, rng: np.random.Generator) -> Tensor:
-    """Gamma, gain, blur and noise on grey values 0..255 of any shape (.., Y, X)."""
+    """Gamma, gain, shading, blur and noise on grey values 0..255 of any shape (.., Y, X)."""
     gamma = float(np.exp(rng.uniform(*np.log(config.gamma))))
     gain = float(rng.uniform(*config.gain))
     changed = 255.0 * (x.clamp(0, 255) / 255.0) ** gamma * gain
+    if config.shading > 0.0:
+        changed = changed * _coil_profile(x.shape[-2], x.shape[-1], config.shading, rng)
     if rng.random() < config.blur_probability:
         changed = functional.avg_pool2d(changed, 3, stride=1, padding=1, count_include_pad=False)
     sd = float(rng.uniform(0, config.noise_sd))
@@ -219,23 +152,18 @@ def change_grey_values(x: Tensor, config: GreyChanges, rng: np.random.Generator)
     return (changed + sd * noise).clamp(0, 255)
 
 
+def _coil_profile(rows: int, columns: int, most: float, rng: np.random.Generator) -> Tensor:
+    """(Y, X), of mean 1: the exponential of a polynomial of second degree over -1..1."""
+    y, x = torch.linspace(-1, 1, rows)[:, None], torch.linspace(-1, 1, columns)[None, :]
+    a, b, c, d, e = (float(one) for one in rng.uniform(-most, most, 5))
+    profile = torch.exp(a * y + b * x + c * y * y + d * x * x + e * x * y)
+    return profile / profile.mean()
+
+
 def _flipped(boxes: Boxes, columns: int) -> Boxes:
     flipped = boxes.copy()
     flipped[:, [0, 2]] = columns - boxes[:, [2, 0]]
     return flipped
-
-
-def _areas(boxes: Boxes) -> NDArray[np.float32]:
-    areas: NDArray[np.float32] = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return areas
-
-
-def _resized(pixels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    x = torch.from_numpy(pixels)[None, None]
-    resized: NDArray[np.float32] = functional.interpolate(
-        x, size=(height, width), mode="bilinear", antialias=True, align_corners=False
-    )[0, 0].numpy()
-    return resized
 
 
 def move_clip(clip: Tensor, config: ClipMovement, rng: np.random.Generator) -> Tensor:

@@ -16,9 +16,10 @@ from inference.findings import Verdict
 from inference.wff.config import DetectorConfig
 from inference.wff.networks.detector import BENIGN, MALIGNANT, Detector, Target
 from inference.wff.networks.preprocessing import Letterbox, fit, to_square, z_score
-from inference.wff.training.augmentation import Boxes, change_grey_values, cut_patches, move, self_cut_mix
+from inference.wff.training.augmentation import Boxes, change_grey_values, move, narrow
 from inference.wff.training.initial_weights.start import set_training_mode, start_from
 from inference.wff.training.patients import patients_of
+from inference.wff.training.self_cut_mix import cut_patches, self_cut_mix
 from inference.wff.training.settings import DetectorTraining
 
 _T = TypeVar("_T")
@@ -73,6 +74,7 @@ class SliceSource:
             other = int(rng.choice(series.labelled_slices))
             patches = cut_patches(*_with_boxes(series, other))
             image, boxes = self_cut_mix(image, boxes, patches, self._settings.self_cut_mix, rng)
+        image, boxes = narrow(image, boxes, self._settings.field_of_view, rng)
         return self._to_target(image, boxes, _LABEL[verdict], rng)
 
     def _choose(self, rng: np.random.Generator) -> tuple[LabelledSeries, int, Verdict]:

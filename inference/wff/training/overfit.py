@@ -13,13 +13,14 @@ from inference.checked_data_set import checked_data_set
 from inference.datasets import LabelledPatient
 from inference.errors import TrainingError
 from inference.findings import Verdict
-from inference.wff.training.augmentation import NO_CLIP_MOVEMENT, NO_CUT_MIX, NO_GREY_CHANGES, NO_MOVEMENT
+from inference.wff.training.augmentation import NO_CLIP_MOVEMENT, NO_GREY_CHANGES, NO_MOVEMENT, WHOLE_FIELD_OF_VIEW
 from inference.wff.training.detector_task import DetectorTask
 from inference.wff.training.display import Display
 from inference.wff.training.engine import Plan, Task
 from inference.wff.training.fit import device_of
 from inference.wff.training.journal import Journal, read_metrics
 from inference.wff.training.processes import train
+from inference.wff.training.self_cut_mix import NO_CUT_MIX
 from inference.wff.training.sequence_task import SequenceTask
 from inference.wff.training.settings import OptimiserKind, OptimiserSettings, Schedule, TrainingSettings
 
@@ -63,7 +64,12 @@ def overfit(
     """
     names = tuple(patient.patient_id for patient in _few(checked_data_set(data), count))
     detector = replace(
-        settings.detector, self_cut_mix=NO_CUT_MIX, movement=NO_MOVEMENT, grey_values=NO_GREY_CHANGES, lesion_share=1.0
+        settings.detector,
+        self_cut_mix=NO_CUT_MIX,
+        field_of_view=WHOLE_FIELD_OF_VIEW,
+        movement=NO_MOVEMENT,
+        grey_values=NO_GREY_CHANGES,
+        lesion_share=1.0,
     )
     sequence = replace(
         settings.sequence,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from inference.runtime import Device
 from inference.wff.config import DetectorConfig, Norm, SequenceConfig, WffConfig
-from inference.wff.training.augmentation import ClipMovement, GreyChanges, Movement, SelfCutMix
+from inference.wff.training.augmentation import ClipMovement, FieldOfView, GreyChanges, Movement
+from inference.wff.training.self_cut_mix import SelfCutMix
 from inference.wff.training.tables import key, overridden
 
 _LARGEST_BATCH: Final = 65_536
@@ -73,6 +74,7 @@ class DetectorTraining:
     )
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     self_cut_mix: SelfCutMix = field(default_factory=SelfCutMix)
+    field_of_view: FieldOfView = field(default_factory=FieldOfView)
     movement: Movement = field(default_factory=Movement)
     grey_values: GreyChanges = field(default_factory=GreyChanges)
 

@@ -5,19 +5,18 @@ import pytest
 import torch
 
 from inference.wff.training.augmentation import (
+    NO_GREY_CHANGES,
     NO_MOVEMENT,
     ClipMovement,
+    FieldOfView,
     GreyChanges,
     Movement,
-    Patch,
-    SelfCutMix,
     change_grey_values,
-    cut_patches,
     move,
     move_clip,
-    overlaps,
-    self_cut_mix,
+    narrow,
 )
+from inference.wff.training.self_cut_mix import Patch, SelfCutMix, cut_patches, overlaps, self_cut_mix
 
 ALWAYS = SelfCutMix(probability=1.0)
 
@@ -117,6 +116,59 @@ def test_a_box_that_leaves_the_image_is_dropped() -> None:
     kept = [len(move(torch.zeros(1, 64, 64), boxes_of((0, 0, 8, 8)), shifted, rng)[1]) for _ in range(40)]
 
     assert set(kept) == {0, 1}
+
+
+@pytest.mark.parametrize("blank", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_lesion_at_the_edge_of_a_narrow_field_of_view_ends_with_it_and_so_does_its_box(
+    seed: int, blank: float
+) -> None:
+    image = np.full((96, 128), 50.0, dtype=np.float32)
+    image[20:50, 10:60] = 100.0
+    narrowing = FieldOfView(probability=1.0, kept=(0.5, 0.9), blank_probability=blank, visible=0.0)
+
+    narrowed, boxes = narrow(image, boxes_of((10, 20, 60, 50)), narrowing, np.random.default_rng(seed))
+
+    ys, xs = np.nonzero(narrowed == 100.0)
+    assert boxes[0].tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+    shown = narrowed > 0.0
+    assert (narrowed.shape == image.shape) == bool(blank)
+    assert 0.25 * image.size <= shown.sum() <= 0.82 * image.size
+    assert shown.all() or blank
+
+
+def test_a_lesion_of_which_a_narrow_field_of_view_shows_little_has_no_box() -> None:
+    narrowing = FieldOfView(probability=1.0, kept=(0.5, 0.5), visible=0.6)
+    rng = np.random.default_rng(3)
+
+    kept = [
+        len(narrow(np.ones((64, 64), dtype=np.float32), boxes_of((24, 24, 40, 40)), narrowing, rng)[1])
+        for _ in range(40)
+    ]
+
+    assert set(kept) == {0, 1}
+
+
+def test_a_field_of_view_is_narrowed_as_often_as_asked_for_and_never_widened() -> None:
+    image = np.ones((64, 64), dtype=np.float32)
+
+    assert narrow(image, boxes_of(), FieldOfView(), np.random.default_rng(1))[0] is image
+    with pytest.raises(ValueError, match="kept"):
+        FieldOfView(kept=(0.5, 1.2))
+
+
+def test_shading_is_smooth_and_another_one_each_time() -> None:
+    flat, shading = torch.full((2, 64, 48), 100.0), replace(NO_GREY_CHANGES, shading=0.5)
+    rng = np.random.default_rng(5)
+
+    once, again = change_grey_values(flat, shading, rng), change_grey_values(flat, shading, rng)
+
+    assert once.max() - once.min() > 20.0
+    assert once.mean() == pytest.approx(100.0, abs=3.0)
+    assert once.diff(dim=-1).abs().max() < 8.0
+    assert torch.equal(once[0], once[1])
+    assert not torch.allclose(once, again)
+    assert torch.equal(change_grey_values(flat, NO_GREY_CHANGES, rng), flat)
 
 
 def test_grey_values_stay_in_range_and_repeat_with_their_seed() -> None:
