@@ -101,7 +101,7 @@ def narrow(
     image: NDArray[np.float32], boxes: Boxes, config: FieldOfView, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], Boxes]:
     """Cut the slice to a rectangle, or blank what lies outside of it. Boxes end where the rectangle does."""
-    if rng.random() >= config.probability:
+    if config.probability == 0.0 or rng.random() >= config.probability:
         return image, boxes
     sides = np.array(image.shape)
     kept = np.maximum(1, np.round(sides * rng.uniform(*config.kept, size=2))).astype(int)

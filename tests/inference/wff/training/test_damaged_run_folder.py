@@ -1,6 +1,7 @@
 """Files of a run folder that something damaged: one sentence that names the file and what to do."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,10 @@ def test_damaged_weights_are_never_used(run: Path, cohort: Path, net: str, damag
 
 def test_changed_detections_are_never_used(run: Path, cohort: Path) -> None:
     file = run / FOLD / "detections.json"
-    file.write_text(file.read_text().replace('"benign"', '"malignant"', 1))
+    kept = file.read_text()
+    other_score, boxes = re.subn(r'("benign"|"malignant"), 0\.', r"\1, 0.0", kept, count=1)
+    assert boxes
+    file.write_text(other_score)
 
     with pytest.raises(TrainingError, match=r"fold-1/detections\.json is damaged.*delete"):
         train_in(run, cohort, TWO_CANDIDATES)
