@@ -24,6 +24,9 @@ TRAINING, TUNING, HELD_OUT, AWAY, LOOK = "training", "tuning", "held-out", "away
 # Numbers of patients, so that no two parts share one.
 _FIRST: Final = {TRAINING: 0, TUNING: 100_000, HELD_OUT: 200_000, AWAY: 300_000, LOOK: 400_000}
 _SEEN_LOOKS: Final = tuple(look for look in Look if look is not UNSEEN_LOOK)
+# Without that look most sacral patients are benign: the region alone would tell the verdict, and the edges of an image
+# show the region.
+_SEEN_REGIONS: Final = tuple(region for region in SpineRegion if region is not SpineRegion.SACRAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ def phantom_set(scale: Scale, part: str, count: int, difficulty: float) -> Phant
         lesion_free_fraction=scale.lesion_free,
         difficulty=difficulty,
         sites=AWAY_SITES if part == AWAY else HOME_SITES,
+        regions=_SEEN_REGIONS,
     )
     looks: tuple[Look, ...] = _SEEN_LOOKS
     if part == LOOK:
