@@ -93,7 +93,7 @@ def unseen(scale: Scale, whole: Framework, away: Cohort, look: Cohort) -> list[F
     above = patients.difference(image, oracle)
     looks = from_estimate(
         Item.UNSEEN,
-        "a look that was not trained on (lobulated, sacral: chordoma or schwannoma): image AUC less the oracle's",
+        "a look and its region, neither trained on (lobulated, sacral: chordoma or schwannoma): image AUC less oracle",
         above,
         "told apart; not above 0",
         holds=above.low <= 0.0,

@@ -108,7 +108,7 @@ def narrow(
     top, left = first = rng.integers(0, sides - kept + 1)
     bottom, right = first + kept
     clipped = np.clip(boxes, (left, top, left, top), (right, bottom, right, bottom)).astype(np.float32)
-    inside = clipped[areas(clipped) >= config.visible * np.maximum(areas(boxes), 1e-6)]
+    inside = clipped[_is_visible(clipped, boxes, config.visible)]
     part = image[top:bottom, left:right]
     if rng.random() >= config.blank_probability:
         return part, inside - np.array((left, top, left, top), dtype=np.float32)
@@ -134,8 +134,12 @@ def move(image: Tensor, boxes: Boxes, config: Movement, rng: np.random.Generator
     shift = np.array([shift_x, shift_y, shift_x, shift_y], dtype=np.float32) * side
     full = (boxes - side / 2) * np.float32(scale) + side / 2 + shift
     clipped = np.clip(full, 0, side).astype(np.float32)
-    kept = areas(clipped) >= config.visible * np.maximum(areas(full), 1e-6)
-    return moved, clipped[kept]
+    return moved, clipped[_is_visible(clipped, full, config.visible)]
+
+
+def _is_visible(clipped: Boxes, whole: Boxes, least: float) -> NDArray[np.bool_]:
+    """(n,) whether a box keeps that share of its area; one without area shows nothing, whatever was asked."""
+    return (areas(clipped) > 0.0) & (areas(clipped) >= least * areas(whole))
 
 
 def change_grey_values(x: Tensor, config: GreyChanges, rng: np.random.Generator) -> Tensor:

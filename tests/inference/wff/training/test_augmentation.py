@@ -149,6 +149,20 @@ def test_a_lesion_of_which_a_narrow_field_of_view_shows_little_has_no_box() -> N
     assert set(kept) == {0, 1}
 
 
+def test_a_lesion_that_is_cut_off_has_no_box_however_little_of_it_is_asked_for() -> None:
+    """A box without area has no size that a detector could learn."""
+    anything = FieldOfView(probability=1.0, kept=(0.3, 0.5), visible=0.0)
+    shifted = Movement(scale=(1.0, 1.0), shift=0.5, visible=0.0)
+    corner, rng = boxes_of((0, 0, 8, 8)), np.random.default_rng(3)
+
+    narrowed = [narrow(np.ones((64, 64), dtype=np.float32), corner, anything, rng)[1] for _ in range(40)]
+    moved = [move(torch.zeros(1, 64, 64), corner, shifted, rng)[1] for _ in range(40)]
+
+    for boxes in (narrowed, moved):
+        assert {len(one) for one in boxes} == {0, 1}
+        assert all((one[:, 2:] > one[:, :2]).all() for one in boxes)
+
+
 def test_a_field_of_view_is_narrowed_as_often_as_asked_for_and_never_widened() -> None:
     image = np.ones((64, 64), dtype=np.float32)
 
