@@ -26,6 +26,7 @@ from bench import machine
 from bench.inference_text import as_text
 from bench.limits import PeakMemory, gigaflops, peak_gigaflops_per_s, seconds
 from bench.networks import PlainLoop, assert_same, load, patient, share_within_a_pixel
+from inference.findings import Verdict
 from inference.phantom import PhantomConfig, generate_patient
 from inference.phantom.dicom import write_study
 from inference.runtime import Compile, Device, Precision, Runtime
@@ -35,6 +36,7 @@ from inference.wff.model import WffModel
 from inference.wff.networks.batches import Images, SliceBoxes
 from inference.wff.networks.preprocessing import letterbox
 from inference.wff.networks.second_look import MARGIN
+from inference.wff.reading import lesions_of, of_either
 from inference.wff.stage_times import StageTimes
 
 OURS, PLAIN = "this pipeline", "plain loop"
@@ -159,8 +161,8 @@ def with_share(model: WffModel, sequences: list[Images], share: float) -> WffMod
     if model.full is model.frozen:
         return model
     never = model.with_fusion(replace(model.config.fusion, tau=1.0 + 2 * MARGIN))
-    best = [max((box.score for box in boxes), default=0.0) for images in sequences for boxes in never.detect(images)]
-    tau = float(np.quantile(best, 1.0 - share, method="higher")) + MARGIN
+    most = [most_of_a_lesion(model, boxes) for images in sequences for boxes in never.detect(images)]
+    tau = float(np.quantile(most, 1.0 - share, method="higher")) + MARGIN
     return model.with_fusion(replace(model.config.fusion, tau=tau))
 
 
@@ -202,14 +204,23 @@ def _compared(
     if model.full is model.frozen:
         return {"same": assert_same(ours, theirs), "share_within_a_pixel": 1.0}
     tau = model.config.fusion.tau
-    best = [max((box.score for box in boxes), default=0.0) for slices in ours for boxes in slices]
-    voting = sum(box.score >= tau for slices in theirs for boxes in slices for box in boxes)
+    most = [most_of_a_lesion(model, boxes) for slices in ours for boxes in slices]
+    voting = [[lesions_of(boxes, tau) for boxes in slices] for slices in theirs]
+    lesions = sum(len(boxes) for slices in voting for boxes in slices)
     return {
         "share_within_a_pixel": share_within_a_pixel(ours, theirs),
-        "boxes_from_tau_on": voting,
-        **({"share_of_those_from_tau_on": share_within_a_pixel(ours, theirs, score=tau)} if voting else {}),
-        "slices_looked_at_again": sum(score >= tau - MARGIN for score in best),  # by their last score: about
+        "lesions_from_tau_on": lesions,
+        **({"share_of_those_from_tau_on": share_within_a_pixel(ours, voting)} if lesions else {}),
+        "slices_looked_at_again": sum(score >= tau - MARGIN for score in most),  # by their last score: about
     }
+
+
+def most_of_a_lesion(model: WffModel, boxes: SliceBoxes) -> float:
+    """What a lesion of the slice can score at most, as the second look has it."""
+    least = model.config.detector.score_threshold
+    if len(boxes) == model.config.detector.maximum_boxes:
+        least = max(least, min(box.score for box in boxes))
+    return of_either(*(max([least, *(b.score for b in boxes if b.verdict is verdict)]) for verdict in Verdict))
 
 
 def detector_parts(model: WffModel, images: Images) -> dict[str, float]:

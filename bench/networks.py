@@ -130,16 +130,13 @@ def assert_same(ours: Sequence[Sequence[SliceBoxes]], theirs: Sequence[Sequence[
     return compared
 
 
-def share_within_a_pixel(
-    ours: Sequence[Sequence[SliceBoxes]], theirs: Sequence[Sequence[SliceBoxes]], *, score: float = 0.0
-) -> float:
-    """Of the boxes of the plain loop with this score: how many have one of ours of their class within a pixel."""
+def share_within_a_pixel(ours: Sequence[Sequence[SliceBoxes]], theirs: Sequence[Sequence[SliceBoxes]]) -> float:
+    """Of the boxes of the plain loop: how many have one of ours of their class within a pixel."""
     hits = [
         any(other.verdict is box.verdict and _apart(box, other) <= SAME_PX for other in a)
         for our_slices, their_slices in zip(ours, theirs, strict=True)
         for a, b in zip(our_slices, their_slices, strict=True)
         for box in b
-        if box.score >= score
     ]
     return sum(hits) / max(1, len(hits))
 

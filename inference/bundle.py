@@ -26,7 +26,8 @@ MODEL_CARD: Final = "MODEL_CARD.md"
 LICENSE: Final = "LICENSE"
 RECORDED: Final = "SHA256"
 WEIGHTS_SUFFIX: Final = ".safetensors"
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+_OF_ONE_CLASS: Final = 1  # schema in which tau was a threshold on the score of one class
 DEMO_BUNDLE: Final = Path(__file__).parent / "bundles" / "wff-demo-phantom"
 
 _HASH_CHUNK: Final = 1 << 20
@@ -112,6 +113,11 @@ def _read_metadata(folder: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise BundleError(f"{file} is damaged: {error}; install the bundle again") from error
+    if isinstance(metadata, dict) and metadata.get("schema") == _OF_ONE_CLASS:
+        raise BundleError(
+            f"{file} is of bundle schema {_OF_ONE_CLASS}, whose threshold was on another score: run its training again "
+            "in its folder, which keeps the weights, or use the release that made it"
+        )
     if not isinstance(metadata, dict) or metadata.get("schema") != SCHEMA:
         raise BundleError(f"{file} is not of bundle schema {SCHEMA}; use the release that made the bundle")
     if not isinstance(metadata.get("files"), dict):

@@ -100,7 +100,7 @@ class Lesion:
     series_instance_uid: str
     box: Box
     verdict: Verdict  # of its image, by the fused probability
-    score: float  # of the detector for the detector's own class, [0, 1]
+    score: float  # of the detector for a lesion of either class, [0, 1]
     probability_malignant: float  # fused probability of the image, Eq. 1
     detector_verdict: Verdict | None = None  # class with the higher detector score; None: not told
     corners_mm: tuple[Point, ...] = ()  # of the box, LPS: top left, top right, bottom right, bottom left

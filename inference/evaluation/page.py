@@ -221,10 +221,10 @@ def _method(evaluation: Evaluation, subject: Subject) -> tuple[str, ...]:
         heading("How it was measured"),
         paragraph(
             "The networks ran once per image and once per sequence; every row reads the same detections. A slice votes "
-            f"from a detection score of {evaluation.tau:g}. The six strategies have the weights of the paper (Liu et "
-            "al., Insights into Imaging 2022, 13:87); scores are divided by the sum of the weights. Images vote for "
-            "their sequence, sequences for the patient, a tie goes by the mean probability. A patient without a "
-            "detection counts as called benign and is never left out."
+            f"when a lesion scores {evaluation.tau:g} or more, both classes together. The six strategies have the "
+            "weights of the paper (Liu et al., Insights into Imaging 2022, 13:87); scores are divided by the sum of "
+            "the weights. Images vote for their sequence, sequences for the patient, a tie goes by the mean "
+            "probability. A patient without a detection counts as called benign and is never left out."
         ),
         paragraph(
             "Intervals of the first table, of T1/T2, of the detector and of the numbers beside the reliability: "

@@ -81,7 +81,7 @@ def froc_figure(curve: Froc) -> Figure:
         title=f"FROC per {curve.unit}",
         how_to_read=(
             "Further left: fewer false boxes; higher: more is found. Both change together with the score from which a "
-            "box counts."
+            "lesion counts."
         ),
         alternative=f"Share found against mean false boxes per {curve.unit}; the table has the numbers.",
         svg=froc_plot(curve),

@@ -177,8 +177,8 @@ def precision_table(evaluation: Evaluation) -> Table:
     mean = _NOTHING if detector.mean_of_classes is None else area(detector.mean_of_classes)
     return Table(
         caption=(
-            "Average precision of the boxes of every score at an overlap (intersection over union) of .5. "
-            f"{_undetected_at_tau(evaluation)}"
+            "Average precision of the boxes of every score at an overlap (intersection over union) of .5. Where the "
+            f"class is ignored, a box has the score of both classes together. {_undetected_at_tau(evaluation)}"
         ),
         columns=("Boxes of", "AP50"),
         rows=(

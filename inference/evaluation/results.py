@@ -16,7 +16,7 @@ from inference.evaluation.metrics import Confusion
 from inference.evaluation.probability_calibration import ProbabilityCalibration
 from inference.evaluation.roc import RocBand, RocCurve
 
-SCHEMA = 1
+SCHEMA = 2  # 1: tau, false boxes and the precision of either class were of the score of one class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class DetectorResult:
     hit_overlap: float
     per_image: Froc | None
     per_patient: Froc | None
-    hit: int  # patients with a labelled box on which a box lies that scores at least tau
+    hit: int  # patients with a labelled box on which a lesion lies that scores at least tau
     labelled: int  # patients with a labelled box
     false_boxes: int  # on no labelled box, scoring at least tau, of all patients
     false_boxes_lesion_free: int  # those of the patients without a lesion

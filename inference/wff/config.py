@@ -95,7 +95,7 @@ class SequenceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FusionConfig:
-    tau: float = 0.30  # a slice votes when its best detection scores at least this
+    tau: float = 0.30  # a slice votes when a lesion scores at least this, of both classes together
     lambda_detector: float = 0.45
     lambda_sequence: float = 0.45
     lambda_age: float = 0.10

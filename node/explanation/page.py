@@ -113,7 +113,8 @@ def _equation(told: ExplainedCase) -> str:
         else ""
     )
     return (
-        f"{sentences.equation(fusion, with_age=with_age)}. A box counts from a score of {fusion.tau:.2f}.{calibrated}"
+        f"{sentences.equation(fusion, with_age=with_age)}. A lesion counts from a score of {fusion.tau:.2f}, of both "
+        f"classes together.{calibrated}"
     )
 
 

@@ -158,4 +158,4 @@ def image(index: int, slices: int) -> str:
 
 
 def abstains(name: str, slices: int) -> str:
-    return f"{name} abstains: none of its {counted(slices, 'image')} has a box above the threshold."
+    return f"{name} abstains: none of its {counted(slices, 'image')} has a lesion above the threshold."

@@ -193,8 +193,8 @@ def age_term(findings: Findings) -> str:
 
 def lesion_label(lesion: Lesion) -> str:
     detector = lesion.detector_verdict
-    score = "score" if detector in (None, lesion.verdict) else f"detector class {detector}"
-    return f"{lesion.verdict.value.upper()}  {score} {lesion.score:.2f}"
+    other = "" if detector in (None, lesion.verdict) else f" (detector: {detector})"
+    return f"{lesion.verdict.value.upper()}{other}  score {lesion.score:.2f}"
 
 
 def box_without_label(lesion: Lesion) -> str:

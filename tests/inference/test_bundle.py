@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from inference.bundle import open_bundle, write_bundle
+from inference.bundle import SCHEMA, open_bundle, write_bundle
 from inference.errors import BundleError
 from inference.pipeline import bundle_identity, load_pipeline
 
@@ -89,7 +89,23 @@ def test_metadata_changed_after_the_making_is_noticed(bundle: Path) -> None:
         open_bundle(bundle)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}'])
+def test_a_bundle_whose_threshold_meant_another_score_is_refused_with_the_reason(bundle: Path) -> None:
+    metadata = json.loads((bundle / "metadata.json").read_text())
+    (bundle / "metadata.json").write_text(json.dumps({**metadata, "schema": 1}))
+
+    with pytest.raises(BundleError, match="schema 1, whose threshold was on another score: run its training again"):
+        open_bundle(bundle)
+
+
+def test_a_bundle_of_a_later_release_is_refused(bundle: Path) -> None:
+    metadata = json.loads((bundle / "metadata.json").read_text())
+    (bundle / "metadata.json").write_text(json.dumps({**metadata, "schema": SCHEMA + 1}))
+
+    with pytest.raises(BundleError, match=f"not of bundle schema {SCHEMA}; use the release that made the bundle"):
+        open_bundle(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}', f'{{"schema": {SCHEMA}}}'])
 def test_metadata_of_another_form_is_refused(bundle: Path, text: str) -> None:
     (bundle / "metadata.json").write_text(text)
 

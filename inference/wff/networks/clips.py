@@ -20,7 +20,7 @@ class Clip:
 
 
 def choose_clip(images: Images, found: Sequence[SliceBoxes], tau: float, settings: SequenceConfig) -> Clip | None:
-    """The largest box with score >= tau, cut from the voting slices round it; None where no slice votes."""
+    """The largest lesion with score >= tau, cut from the voting slices round it; None where no slice votes."""
     largest = largest_box(found, tau)
     if largest is None:
         return None

@@ -20,6 +20,9 @@ from inference.wff.training.settings import (
 RESAMPLES: Final = 2000
 # Each training has one process of one thread: what it gives does not depend on how many trainings run side by side.
 _COMPUTE: Final = ComputeSettings(device=Device.CPU, devices=1)
+_ADAMW: Final = OptimiserSettings(
+    kind=OptimiserKind.ADAMW, reference_batch=0, schedule=Schedule.COSINE, warmup_start=0.0, clip_norm=10.0
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class Scale:
     unseen_look: int  # sacral patients, of whom about half have the look
     travellers: int  # patients that go through DICOM and back, in each form
     settings: TrainingSettings  # of the whole framework at difficulty 1
+    training_alone: SequenceTraining  # of the sequence classifier alone; the steps are those below
     steps_alone: int  # of the sequence classifier alone: at each difficulty, and with labels dealt anew
     steps_cut: int  # the same, where it sees cut images: the edges, the neighbourhood of a lesion
     shuffles: int  # trainings with labels dealt anew
@@ -70,6 +74,7 @@ def real_scale(*, seed: int) -> Scale:
         unseen_look=90,
         travellers=24,
         settings=_small_settings(seed=seed),
+        training_alone=_small_training_alone(),
         steps_alone=300,
         steps_cut=1200,
         shuffles=5,
@@ -94,6 +99,7 @@ def quick_scale(*, seed: int) -> Scale:
         unseen_look=10,
         travellers=1,
         settings=replace(micro_settings(), seed=seed, compute=_COMPUTE),
+        training_alone=replace(micro_settings().sequence, box_jitter=0.25),
         steps_alone=2,
         steps_cut=2,
         shuffles=2,
@@ -103,9 +109,6 @@ def quick_scale(*, seed: int) -> Scale:
 
 def _small_settings(*, seed: int) -> TrainingSettings:
     demo, config = demo_settings(), demo_config()
-    adamw = OptimiserSettings(
-        kind=OptimiserKind.ADAMW, reference_batch=0, schedule=Schedule.COSINE, warmup_start=0.0, clip_norm=10.0
-    )
     return replace(
         demo,
         seed=seed,
@@ -119,18 +122,20 @@ def _small_settings(*, seed: int) -> TrainingSettings:
             # its images all show a whole square
             field_of_view=WHOLE_FIELD_OF_VIEW,
             grey_values=GreyChanges(),
-            optimiser=replace(adamw, learning_rate=1.5e-3, weight_decay=1e-2, warmup_steps=100),
+            optimiser=replace(_ADAMW, learning_rate=1.5e-3, weight_decay=1e-2, warmup_steps=100),
         ),
-        # few patients are soon known by heart: more decay, more dropout, boxes that wander
-        sequence=SequenceTraining(
-            steps=900,
-            batch=16,
-            box_jitter=0.25,
-            optimiser=replace(adamw, learning_rate=1e-3, weight_decay=5e-2, warmup_steps=50),
-        ),
+        # blended clips, for longer: after 900 steps with plain ones it fell short of what the shapes tell
+        sequence=replace(demo.sequence, steps=2400, batch=16),
         architecture=Architecture(
             detector=replace(config.detector, image_size=192, anchor_sizes=(10, 17, 28, 45, 72)),
             # a wide margin shows the neighbours, beside which a lesion is dark or bright
             sequence=replace(config.sequence, margin=1.0, dropout=0.5),
         ),
+    )
+
+
+def _small_training_alone() -> SequenceTraining:
+    """Few patients are soon known by heart: more decay, and boxes that wander."""
+    return SequenceTraining(
+        batch=16, box_jitter=0.25, optimiser=replace(_ADAMW, learning_rate=1e-3, weight_decay=5e-2, warmup_steps=50)
     )

@@ -147,7 +147,7 @@ def _detected(where: Workplace, model: WffModel, parts: Mapping[str, Cohort]) ->
 
 def _training_of(where: Workplace, course: Course) -> Training:
     settings = where.scale.settings
-    sequence = replace(settings.sequence, steps=course.steps)
+    sequence = replace(where.scale.training_alone, steps=course.steps)
     task = SequenceTask(
         config=settings.config.sequence,
         settings=sequence,

@@ -164,6 +164,6 @@ def _about(scale: Scale, cohorts: Cohorts) -> str:
         f"measured on {len(held_out.patients)} others of the same sites, on {len(cohorts.away.patients)} of other "
         f"sites and on {len(cohorts.unseen_look.patients)} with a look that was not trained on. Detector "
         f"{nets.detector.steps} steps, sequence classifier {nets.sequence.steps}. Difficulties and shuffled labels: "
-        f"the sequence classifier alone, {scale.training_of_doses} patients and {scale.steps_alone} steps each; the "
-        f"other controls {scale.steps_cut} steps. Seed {scale.seed}."
+        f"the sequence classifier alone, with plain clips, {scale.training_of_doses} patients and {scale.steps_alone} "
+        f"steps each; the other controls {scale.steps_cut} steps. Seed {scale.seed}."
     )

@@ -9,9 +9,11 @@ from inference.evaluation.log_loss import log_loss as mean_log_loss
 from inference.findings import Verdict
 from inference.wff.config import FusionConfig
 from inference.wff.evaluation.hits import count_boxes
+from inference.wff.networks.batches import SliceBoxes
 from inference.wff.patients import ClassifiedPatient, DetectedPatient
+from inference.wff.reading import lesions_of
 
-_TAUS = tuple(n / 100 for n in range(10, 91))
+_TAUS = tuple(n / 100 for n in range(10, 100))
 _MOST_FALSE_BOXES = 1.0  # per lesion-free patient
 _LEAST_LESION_FREE = 10  # patients; false boxes of fewer say next to nothing
 _GRID = 20  # weights are multiples of 1/20: the grid step .05
@@ -30,13 +32,19 @@ def choose_tau(detected: Sequence[DetectedPatient]) -> float:
     boxes of patients with a lesion too, so that one lesion that is hardly seen lets no flood of boxes in. Where no
     threshold keeps to one false box, it is the highest. A choice of ours.
     """
-    counts = {tau: _Counts.of(detected, tau) for tau in _TAUS}
+    lesions = [replace(one, found=_lesions(one.found)) for one in detected]
+    counts = {tau: _Counts.of(lesions, tau) for tau in _TAUS}
     near = list(_TAUS)
     if sum(one.patient.verdict is None for one in detected) >= _LEAST_LESION_FREE:
         quiet = [tau for tau in _TAUS if counts[tau].likely_false_boxes <= _MOST_FALSE_BOXES] or [_TAUS[-1]]
         most = max(counts[tau].hit for tau in quiet)
         near = [tau for tau in quiet if counts[tau].hit >= most - 1]
     return max(near, key=lambda tau: counts[tau].f1_of_boxes)
+
+
+def _lesions(found: Sequence[Sequence[SliceBoxes]]) -> tuple[tuple[SliceBoxes, ...], ...]:
+    """Joined once for all thresholds: a lesion stays what it is when it is joined again."""
+    return tuple(tuple(lesions_of(boxes, _TAUS[0]) for boxes in slices) for slices in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

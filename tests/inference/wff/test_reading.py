@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from inference.findings import Box, Verdict
@@ -27,8 +28,9 @@ def malignant(score: float, box: Box = SMALL) -> DetectedBox:
     return DetectedBox(box, Verdict.MALIGNANT, score)
 
 
-def test_a_slice_votes_from_a_score_of_exactly_tau() -> None:
-    assert voting_slices([[benign(0.3)], [benign(0.29)], [], [malignant(0.8)]], 0.3) == [0, 3]
+@pytest.mark.parametrize("tau", [0.1, 0.2, 0.3, 0.45])
+def test_a_slice_votes_from_a_score_of_exactly_tau(tau: float) -> None:
+    assert voting_slices([[benign(tau)], [benign(tau - 0.01)], [], [malignant(0.8)]], tau) == [0, 3]
 
 
 def test_the_crop_comes_from_the_largest_box_not_from_the_best_score() -> None:
@@ -45,10 +47,47 @@ def test_of_equally_large_boxes_the_better_score_is_cropped_then_the_earlier_sli
     assert largest_box(found, 0.3) == (1, found[1][0])
 
 
-def test_one_lesion_seen_as_benign_and_malignant_is_reported_once_with_the_better_score() -> None:
-    twice = [benign(0.4), malignant(0.7), benign(0.5, LARGE), benign(0.1, LARGE)]
+def test_one_lesion_seen_as_benign_and_malignant_is_reported_once_with_the_score_of_both() -> None:
+    """Of one class the better box alone counts: detections of a class that overlap are one already."""
+    boxes = [benign(0.25), malignant(0.5), malignant(0.1), benign(0.4, LARGE), benign(0.1, LARGE)]
 
-    assert lesions_of(twice, 0.3) == (twice[1], twice[2])
+    assert lesions_of(boxes, 0.3) == (malignant(0.625), benign(0.4, LARGE))
+
+
+def test_a_lesion_of_a_class_that_cannot_be_told_votes_where_each_class_alone_would_not() -> None:
+    unclear = [malignant(0.375), benign(0.25)]
+
+    assert voting_slices([unclear, [malignant(0.375)], [malignant(0.375), benign(0.25, LARGE)]], 0.5) == [0]
+    assert largest_box([unclear], 0.5) == (0, malignant(0.53125))
+    assert read_sequence([unclear], None, None, replace(FUSION, tau=0.5)).slices[0].lesions == (malignant(0.53125),)
+
+
+def test_a_box_over_two_places_belongs_to_the_better_one_alone() -> None:
+    left, middle, right = (Box(x0=x, y0=0, x1=x + 10, y1=10) for x in (0, 3, 6))
+    chain = [benign(0.7, left), malignant(0.5, middle), benign(0.06, right)]
+
+    assert [(one.box, one.score) for one in lesions_of(chain, 0.0)] == [
+        (left, pytest.approx(0.85)),
+        (right, pytest.approx(0.06)),
+    ]
+
+
+def test_a_higher_threshold_only_takes_lesions_away() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        corners = rng.uniform(0, 20, size=(12, 2))
+        boxes = [
+            DetectedBox(Box(x0=x, y0=y, x1=x + 12, y1=y + 12), rng.choice([*Verdict]), float(score))
+            for (x, y), score in zip(corners, rng.uniform(0.05, 0.6, 12), strict=True)
+        ]
+        every = lesions_of(boxes, 0.0)
+        for tau in (0.1, 0.3, 0.5, 0.7):
+            assert lesions_of(boxes, tau) == tuple(one for one in every if one.score >= tau)
+            assert lesions_of(every, tau) == lesions_of(boxes, tau)  # joined again, a lesion stays what it is
+
+
+def test_a_lesion_never_scores_one_for_being_seen_twice() -> None:
+    assert lesions_of([malignant(0.75), benign(0.5)], 0.2) == (malignant(0.875),)
 
 
 @pytest.mark.parametrize(("height", "seen"), [(5.0, 1), (4.9, 2)])

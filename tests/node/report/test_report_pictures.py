@@ -166,7 +166,7 @@ def test_a_label_names_the_detectors_class_where_it_is_another() -> None:
     assert wording.lesion_label(replace(found, detector_verdict=Verdict.MALIGNANT)) == "MALIGNANT  score 0.50"
     assert wording.lesion_label(replace(found, detector_verdict=None)) == "MALIGNANT  score 0.50"
     said = wording.lesion_label(replace(found, detector_verdict=Verdict.BENIGN))
-    assert said == "MALIGNANT  detector class benign 0.50"
+    assert said == "MALIGNANT (detector: benign)  score 0.50"
 
 
 def gray_of(overlay: Dataset, row: int, column: int) -> int:

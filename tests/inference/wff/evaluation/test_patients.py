@@ -259,7 +259,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_other_intervals(tmp_pa
 def test_the_json_form_is_plain_and_finite(tmp_path: Path, model: WffModel) -> None:
     data = json.loads(json.dumps(evaluate(tmp_path, model).to_json(), allow_nan=False))
 
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert data["cohort"]["prevalence"] == 0.5
     assert data["strategies"][0]["performance"]["counts"]["true_malignant"] == 2
     assert [one["patient_id"] for one in data["diagnoses"]["Det"]] == ["P00", "P01", "P02", "P03", "P04", "P05"]

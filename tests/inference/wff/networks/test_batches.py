@@ -18,7 +18,7 @@ from inference.wff.model import WffModel
 from inference.wff.networks.batches import DetectionRun, Images, SliceBoxes, SliceDetector
 from inference.wff.networks.detector import BENIGN, MALIGNANT
 from inference.wff.networks.workers import Workers
-from inference.wff.reading import DetectedBox, PatientReading
+from inference.wff.reading import DetectedBox, PatientReading, lesions_of
 from inference.wff.weights import load_model
 from tests.inference.wff.networks.lively import lively_model
 
@@ -216,8 +216,8 @@ def test_the_demo_bundle_finds_and_decides_alike_in_batches_of_one_and_sixty_and
     for (by_one, _), (by_sixty, _), (by_half, _) in zip(alone, together, halved, strict=True):
         for boxes, in_sixty, in_half in zip(by_one, by_sixty, by_half, strict=True):
             assert_same_boxes(in_sixty, boxes, px=1e-2)
-            assert_same_boxes(voting(in_half, tau), voting(boxes, tau), px=1e-2)
-    assert sum(len(voting(boxes, tau)) for by_one, _ in alone for boxes in by_one) > 50
+            assert_same_boxes(lesions_of(in_half, tau), lesions_of(boxes, tau), px=1e-2)
+    assert sum(len(lesions_of(boxes, tau)) for by_one, _ in alone for boxes in by_one) > 50
 
 
 def found_in(study: list[Images], model: WffModel) -> tuple[list[SliceBoxes], PatientReading]:
@@ -227,7 +227,3 @@ def found_in(study: list[Images], model: WffModel) -> tuple[list[SliceBoxes], Pa
             run.add(images)
         found = run.results()
     return [boxes for sequence in found for boxes in sequence], model.decide(study, found, 61.0)
-
-
-def voting(boxes: SliceBoxes, tau: float) -> SliceBoxes:
-    return tuple(box for box in boxes if box.score >= tau)

@@ -67,9 +67,18 @@ def test_lesions_are_hit_until_the_lesion_free_may_have_more_than_one_false_box_
 
 
 def test_where_no_threshold_keeps_the_lesion_free_quiet_it_is_the_highest() -> None:
-    loud = [scored(f"F{n}", None, right=0.0, wrong=0.95, wrong_slices=2) for n in range(10)]
+    loud = [scored(f"F{n}", None, right=0.0, wrong=0.995, wrong_slices=2) for n in range(10)]
 
-    assert choose_tau([*with_lesions(10), *loud]) == pytest.approx(0.9)
+    assert choose_tau([*with_lesions(10), *loud]) == pytest.approx(0.99)
+
+
+def test_a_lesion_that_only_both_classes_together_tell_from_nothing_is_hit() -> None:
+    """In either class it scores less than the false boxes of the lesion-free."""
+    unclear = tuple(DetectedBox(LESION, verdict, 0.5) for verdict in Verdict)
+    patients = [DetectedPatient(one.patient, ((unclear, unclear, ()),)) for one in with_lesions(15)]
+    loud = [scored(f"F{n}", None, right=0.0, wrong=0.6, wrong_slices=2) for n in range(15)]
+
+    assert choose_tau([*patients, *loud]) == pytest.approx(0.61)
 
 
 def test_a_second_box_on_one_lesion_is_no_second_lesion_found() -> None:
