@@ -42,7 +42,7 @@ from inference.wff.stage_times import StageTimes
 OURS, PLAIN = "this pipeline", "plain loop"
 _SLICES = 15  # per sequence of a usual patient
 _AGE_YEARS = 60.0
-_AGAIN = 0.28  # of the slices of a patient with a lesion, docs/speed.md
+_AGAIN = 0.40  # of the slices of a patient with a lesion, docs/speed.md
 _ROUNDS_OF_A_P95 = 20
 
 

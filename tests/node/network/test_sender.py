@@ -393,13 +393,13 @@ def test_deliveries_of_a_crashed_sender_are_taken_up_when_its_lease_is_over(
 
 def test_an_object_sent_before_a_crash_is_sent_again_under_the_same_uid(box: Outbox, archive: EmbeddedArchive) -> None:
     box.original(1)
-    pacs = destination(archive.port)
+    pacs = destination(archive.port, timeout_s=60.0)  # the first attempt must reach it, on a busy machine too
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(outbox, "sent_all", _crash)
         with pytest.raises(RuntimeError, match="power cut"):
             sender(box, pacs).deliver_once("pacs")
 
-    box.clock.pass_s(121)
+    box.clock.pass_s(3600)  # its lease, which grows with the timeout, is over
     sender(box, pacs).deliver_once("pacs")
 
     assert box.states() == [DeliveryState.SENT]
