@@ -31,7 +31,9 @@ def register(app: typer.Typer) -> None:
 
 
 def phantom(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="A new folder, or a set to go on with.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", file_okay=False, help="A new folder, or a set to go on with.")
+    ],
     patients: Annotated[int, typer.Option("--patients", metavar="N", min=1, help="How many.")] = 24,
     first: Annotated[int, typer.Option("--first", metavar="I", min=0, help="Number of the first patient.")] = 0,
     seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Another seed gives other patients.")] = 1,
@@ -126,7 +128,9 @@ def _site_numbers(text: str) -> tuple[int, ...]:
     """ "0,S03" -> (0, 3): a site may be called by its name, as truth.json has it."""
     numbers = [part.strip().upper().removeprefix("S") for part in text.split(",")]
     if not all(number.isdecimal() for number in numbers):
-        raise typer.BadParameter(f"{text!r} is no list of numbers", param_hint="--sites")
+        raise typer.BadParameter(
+            f"{text!r} is no list of numbers; give those of the sites, from 0, e.g. 0,3,7", param_hint="--sites"
+        )
     return tuple(dict.fromkeys(map(int, numbers)))
 
 

@@ -166,5 +166,11 @@ def _write_overviews(recipe: SetRecipe, folder: Path) -> dict[str, int]:
 
 
 def _content(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PhantomSetError(
+            f"{file} cannot be read ({error}); remove the folder {file.parent.name}, and the same command makes "
+            "it again"
+        ) from error
     return content

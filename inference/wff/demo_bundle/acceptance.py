@@ -49,7 +49,7 @@ def acceptance(
         ),
         Asked(
             asked=f"AUC of the images at least .5 + {_LEAST_SHARE} x (oracle - .5) = {wanted:.3f}",
-            measured=str(images),
+            measured=f"{images}; of {evaluation.decided_by}, which decides, {area[evaluation.decided_by].value:.3f}",
             met=images.value >= wanted,
         ),
         Asked(
@@ -63,7 +63,9 @@ def acceptance(
         lines.append(
             Asked(
                 asked="a real study without a known tumour is not called malignant",
-                measured=real_study.status if decision is None else f"{decision.verdict}",
+                measured=real_study.status
+                if decision is None
+                else f"{decision.verdict}{', after a tie of the sequences' if decision.tie else ''}",
                 met=real_study.status is not Status.NOT_ANALYSED
                 and (decision is None or decision.verdict is not Verdict.MALIGNANT),
             )

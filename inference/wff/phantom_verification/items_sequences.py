@@ -3,7 +3,7 @@
 What is to be seen on which kind is not declared here: it follows from the signal equations of the phantom (visibility).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
@@ -42,7 +42,7 @@ def sequences(
     return [
         *(_effect(same, shown, sign, visibility, said, oracles) for sign in SIGNAL_SIGNS),
         *(_alone(same, kind, said[kind], oracles[kind]) for kind in SequenceKind),
-        _order(same, said, oracles),
+        *_order(same, said, oracles),
     ]
 
 
@@ -92,8 +92,11 @@ def _alone(patients: SamePatients, kind: SequenceKind, said: Logits, oracle: Log
     )
 
 
-def _order(patients: SamePatients, said: ByKind, oracles: ByKind) -> Finding:
-    """A pair is judged where the oracles differ by more than the interval of the ablations is wide to one side."""
+def _order(patients: SamePatients, said: ByKind, oracles: ByKind) -> Iterator[Finding]:
+    """A pair is judged where the oracles differ by more than the interval of the ablations is wide to one side.
+
+    Nothing is said where no pair is.
+    """
     told, wrong, judged = [], 0, 0
     for first, second in combinations(SequenceKind, 2):
         ours, best = (patients.difference(of[first].tolist(), of[second].tolist()) for of in (said, oracles))
@@ -101,14 +104,15 @@ def _order(patients: SamePatients, said: ByKind, oracles: ByKind) -> Finding:
         judged += counts
         wrong += counts and ours.value * best.value <= 0.0
         told.append(f"{first} less {second}: {ours}, oracles {best.value:+.3f}{'' if counts else ', not judged'}")
-    return without_interval(
-        Item.SEQUENCES,
-        "pairs of kinds whose AUCs are not in the order of their oracles",
-        float(wrong),
-        "0 of those whose oracles differ by more than the interval",
-        holds=not wrong,
-        beside=f"{judged} judged; {'; '.join(told)}",
-    )
+    if judged:
+        yield without_interval(
+            Item.SEQUENCES,
+            "pairs of kinds whose AUCs are not in the order of their oracles",
+            float(wrong),
+            "0 of those whose oracles differ by more than the interval",
+            holds=not wrong,
+            beside=f"{judged} judged; {'; '.join(told)}",
+        )
 
 
 def _slopes_of(signs: NDArray[np.float64], logits: Logits, weights: Weights) -> NDArray[np.float64]:

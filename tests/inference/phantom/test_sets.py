@@ -183,6 +183,19 @@ def test_a_folder_of_another_recipe_is_refused(made: Path, change: dict[str, obj
     assert digests(made) == before
 
 
+def test_a_patient_whose_truth_is_gone_is_named_with_what_to_do(made: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    shutil.copytree(made, folder)
+    (folder / PATIENTS[1] / "truth.json").unlink()
+
+    with pytest.raises(PhantomSetError, match=f"remove the folder {PATIENTS[1]}, and the same command makes it again"):
+        make_set(RECIPE, folder, processes=1)
+
+    shutil.rmtree(folder / PATIENTS[1])
+    make_set(RECIPE, folder, processes=1)
+    assert digests(folder) == digests(made)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
 

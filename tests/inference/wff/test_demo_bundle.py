@@ -100,12 +100,13 @@ def test_the_card_of_a_model_without_weight_for_the_detector_says_so(weight: flo
     assert ("same probability" in "\n".join(lines)) is told
 
 
+@pytest.mark.parametrize("tie", [False, True])
 @pytest.mark.parametrize("verdict", [*Verdict, None])
-def test_the_card_says_what_was_said_of_a_real_study_without_a_tumour(verdict: Verdict | None) -> None:
+def test_the_card_says_what_was_said_of_a_real_study_without_a_tumour(verdict: Verdict | None, tie: bool) -> None:
     said = (
         None
         if verdict is None
-        else Decision(verdict=verdict, probability_malignant=0.5, vote_fraction_malignant=0.5, tie=False)
+        else Decision(verdict=verdict, probability_malignant=0.46, vote_fraction_malignant=0.6, tie=tie)
     )
     status = Status.NO_LESION_DETECTED if verdict is None else Status.LESION_DETECTED
     findings = Findings(status=status, bundle=bundle_identity(None), decision=said)
@@ -113,7 +114,9 @@ def test_the_card_says_what_was_said_of_a_real_study_without_a_tumour(verdict: V
     text = "\n".join(weaknesses(FusionConfig(), Rate(9, 10), findings))
 
     assert "on a real study without a known tumour, it " in text
-    assert ("found nothing" if verdict is None else f'decided "{verdict}"') in text
+    assert ("found nothing" if verdict is None else f'decided "{verdict}", probability of malignancy 0.46') in text
+    assert ("60 % of the voting images said malignant" in text) is (verdict is not None)
+    assert ("after a tie of the sequences" in text) is (tie and verdict is not None)
 
 
 def test_the_recorded_numbers_reach_what_the_demo_promises() -> None:

@@ -62,7 +62,7 @@ def noise(seed: int) -> NDArray[np.float64]:
 def test_a_model_that_reads_each_kind_nearly_as_its_oracle_holds(ward: Ward) -> None:
     findings = ward.judge({kind: ward.oracles[kind] + 0.5 * noise(n) for n, kind in enumerate(SequenceKind)})
 
-    assert [one.verdict for one in findings] == [Judgement.HOLDS] * 6
+    assert {one.verdict for one in findings} == {Judgement.HOLDS}
     assert "T1, which shows it best, less on T2FS" in findings[0].what
     assert "T2FS, which shows it best, less on T1" in findings[1].what
 
@@ -114,3 +114,4 @@ def test_where_the_oracles_themselves_do_not_differ_nobody_can_tell(ward: Ward) 
     findings = alike.judge(said)
 
     assert [one.verdict for one in findings[:2]] == [Judgement.UNSURE, Judgement.UNSURE]
+    assert not any("order of their oracles" in one.what for one in findings)
