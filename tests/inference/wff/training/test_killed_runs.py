@@ -75,7 +75,7 @@ def kill(moment: str, cohort: Path, run: Path) -> None:
         [sys.executable, "-m", "tests.inference.wff.training.killed_run", moment, str(cohort), str(run)],
         cwd=ROOT,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     assert child.returncode == -signal.SIGKILL, child.stderr.decode()
 
