@@ -112,7 +112,7 @@ def test_a_run_that_was_stopped_goes_on_and_says_the_same_with_exit_status_1(
     kept = folder / "run" / "framework" / "detector" / "weights.safetensors"
     trained = kept.stat().st_mtime_ns
 
-    result = CliRunner().invoke(app, ["--quick", "--processes", "1", "--out", str(folder)])
+    result = CliRunner().invoke(app, ["--quick", "--seed", "1", "--processes", "1", "--out", str(folder)])
 
     assert result.exit_code == 1
     assert table in result.stdout
