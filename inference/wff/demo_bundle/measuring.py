@@ -106,7 +106,7 @@ def _said(findings: Findings) -> str:
     if decision is None:
         return f"found nothing ({findings.status})"
     votes = f"{100 * decision.vote_fraction_malignant:.0f} % of the voting images said malignant"
-    how = "after a tie of the sequences" if decision.tie else "with the most sequences"
+    how = "after a tie of the sequences" if decision.tie else "by the majority of the sequences"
     return (
         f"marked {len(findings.lesions)} boxes, {votes}, and {how} it decided "
         f'"{decision.verdict}", probability of malignancy {decision.probability_malignant:.2f} ({PHANTOM_HEADING})'
